@@ -1,0 +1,141 @@
+"""Figures of a run: the numbers first, as a DataFrame, then the drawing. The only module that imports Plotly."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from .summary import Run, summarize
+
+DIRECTIONS = {"transfer_accuracy_ab": ("a → b", "#0072B2"), "transfer_accuracy_ba": ("b → a", "#D55E00")}
+"""Metric -> (name, colour); the colours are told apart by colour-blind readers and in grey."""
+CEILING = "base_reconstruction_accuracy_a"
+SPREAD = 0.1
+"""How far the two directions and their dots stand beside each other."""
+
+
+def figure(run: Run) -> go.Figure:
+    """A curve where one number varies, else an interval for each arm; every replicate a dot."""
+    return curve(run) if is_curve(run) else intervals(run)
+
+
+def is_curve(run: Run) -> bool:
+    """Whether the arms differ in one key, and that key in a number (or 'all')."""
+    if len(run.varied) != 1:
+        return False
+    values = [arm[run.varied[0]] for arm in run.members["arm"]]
+    return all(not isinstance(v, bool) and (isinstance(v, (int, float)) or v == "all") for v in values)
+
+
+def positions(run: Run) -> pd.DataFrame:
+    """Where each arm stands on an axis: arm_index, position, label.
+
+    Of a curve the logarithm of its number, with 0 a step before the smallest and "all" at the size of
+    the training split; else the arm's place in the study.
+    """
+    arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")
+    if not is_curve(run):
+        return pd.DataFrame(
+            {"arm_index": arms["arm_index"], "position": range(len(arms)), "label": arms["arm_name"].astype(str)}
+        )
+    key = run.varied[0]
+    n_train = run.members["n_train"].fillna(1).max()
+    rows = []
+    for arm in arms.to_dict("records"):
+        value = arm["arm"][key]
+        number, label = (float(n_train), f"all ({int(n_train):,})") if value == "all" else (float(value), f"{value:,}")
+        rows.append({"arm_index": arm["arm_index"], "number": number, "label": label})
+    found = pd.DataFrame(rows)
+    smallest = found.loc[found["number"] > 0, "number"].min()
+    found["position"] = [math.log10(n) if n > 0 else math.log10(smallest) - 1 for n in found["number"]]
+    return found[["arm_index", "position", "label"]]
+
+
+def curve(run: Run) -> go.Figure:
+    """Transfer accuracy over a number, with its 95 % band."""
+    axis, summary = positions(run), summarize(run)
+    fig = go.Figure()
+    for metric, (name, colour) in DIRECTIONS.items():
+        line = summary[summary["metric"] == metric].merge(axis, on="arm_index").sort_values("position")
+        there_and_back = pd.concat([line["position"], line["position"][::-1]])
+        band = pd.concat([line["ci_high"], line["ci_low"][::-1]])
+        fig.add_scatter(
+            x=there_and_back, y=band, mode="lines", fill="toself", fillcolor=_faint(colour), line_width=0,
+            hoverinfo="skip", legendgroup=name, name=f"{name}, 95 % interval", showlegend=False,
+        )  # fmt: skip
+        fig.add_scatter(
+            x=line["position"], y=line["mean"], mode="lines", line_color=colour, name=name, legendgroup=name,
+            customdata=line[["n", "ci_low", "ci_high"]],
+            hovertemplate="%{y:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}], n = %{customdata[0]}<extra></extra>",
+        )  # fmt: skip
+        _add_dots(fig, run, axis, metric, offset=-SPREAD / 4 if metric.endswith("ab") else SPREAD / 4)
+    _add_ceiling(fig, summary, axis)
+    fig.update_xaxes(title=_axis_title(run), tickvals=axis["position"], ticktext=axis["label"])
+    return _finished(fig, run)
+
+
+def intervals(run: Run) -> go.Figure:
+    """Transfer accuracy of each arm, its mean and 95 % interval."""
+    axis, summary = positions(run), summarize(run)
+    fig = go.Figure()
+    for metric, (name, colour) in DIRECTIONS.items():
+        offset = -SPREAD if metric.endswith("ab") else SPREAD
+        found = summary[summary["metric"] == metric].merge(axis, on="arm_index")
+        fig.add_scatter(
+            x=found["position"] + offset, y=found["mean"], mode="markers", name=name, legendgroup=name,
+            marker={"color": colour, "size": 11, "symbol": "line-ew-open", "line_width": 3},
+            error_y={"array": found["ci_high"] - found["mean"], "color": colour, "thickness": 2, "width": 6},
+            customdata=found[["n", "ci_low", "ci_high"]],
+            hovertemplate="%{y:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}], n = %{customdata[0]}<extra></extra>",
+        )  # fmt: skip
+        _add_dots(fig, run, axis, metric, offset=offset * 1.8)
+    _add_ceiling(fig, summary, axis)
+    fig.update_xaxes(tickvals=axis["position"], ticktext=axis["label"])
+    return _finished(fig, run)
+
+
+def _add_dots(fig: go.Figure, run: Run, axis: pd.DataFrame, metric: str, offset: float) -> None:
+    name, colour = DIRECTIONS[metric]
+    dots = run.values[run.values["metric"] == metric].merge(axis, on="arm_index")
+    fig.add_scatter(
+        x=dots["position"] + offset, y=dots["value"], mode="markers", name=f"{name}, one replicate",
+        legendgroup=name, showlegend=False, marker={"color": colour, "size": 6, "opacity": 0.55},
+        customdata=dots[["replicate", "trial_id"]],
+        hovertemplate="replicate %{customdata[0]}: %{y:.3f}<br>trial %{customdata[1]}<extra></extra>",
+    )  # fmt: skip
+
+
+def _add_ceiling(fig: go.Figure, summary: pd.DataFrame, axis: pd.DataFrame) -> None:
+    """What the base models alone keep: no bridge is expected to do better by much."""
+    found = summary.loc[summary["metric"] == CEILING, "mean"]
+    fig.add_hline(
+        y=float(found.mean()), line={"dash": "dot", "color": "#888", "width": 1},
+        annotation_text="base models' own reconstruction", annotation_position="bottom left",
+        annotation_font_size=11,
+    )  # fmt: skip
+
+
+def _finished(fig: go.Figure, run: Run) -> go.Figure:
+    fig.update_yaxes(title="transfer accuracy", range=[-0.02, 1.02], tickformat=".1f")
+    fig.update_layout(
+        template="plotly_white",
+        font={"family": "system-ui, sans-serif", "size": 14},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 60, "r": 20, "t": 30, "b": 60},
+        height=440,
+        legend={"orientation": "h", "y": 1.08, "x": 0},
+    )
+    return fig
+
+
+def _axis_title(run: Run) -> str:
+    key = run.varied[0]
+    return "labelled samples of each domain (logarithmic)" if key == "n_labels" else f"{key} (logarithmic)"
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.15)"

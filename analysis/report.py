@@ -1,0 +1,208 @@
+"""The report: one HTML file that needs no network, with every number's interval and where it comes from."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import figures, paper, tables
+from .summary import Run, summarize
+
+STYLE = """
+:root { --paper: #fff; --ink: #1b1f24; --quiet: #5b6470; --rule: #d9dee4; --good: #1a7f37; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171b; --ink: #e6e9ed; --quiet: #9aa4b0; --rule: #333a43; --good: #57ab5a; --bad: #f47067; }
+  .js-plotly-plot .plotly text { fill: var(--ink) !important; }
+  .js-plotly-plot .gridlayer path { stroke: var(--rule) !important; }
+}
+body { background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; margin: 0 auto;
+  max-width: 62rem; padding: 2rem 1.25rem 4rem; }
+main + main { margin-top: 5rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .25rem; }
+h2 { border-top: 1px solid var(--rule); font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-top: 1rem; }
+h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
+.quiet, caption { color: var(--quiet); font-size: .875rem; }
+.strip { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr));
+  margin: 1.25rem 0; padding: 0; }
+.strip div { border: 1px solid var(--rule); border-radius: .5rem; padding: .6rem .8rem; }
+.strip dt { color: var(--quiet); font-size: .8rem; }
+.strip dd { font-size: 1.15rem; font-variant-numeric: tabular-nums; margin: 0; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { border-bottom: 1px solid var(--rule); padding: .35rem .7rem .35rem 0; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+td.fact { text-align: left; white-space: normal; }
+thead th { border-bottom: 2px solid var(--ink); font-size: .875rem; }
+code { font-size: .9em; overflow-wrap: anywhere; }
+pre { background: color-mix(in srgb, var(--ink) 6%, transparent); border-radius: .5rem; overflow-x: auto;
+  padding: .75rem 1rem; }
+@media print {
+  body { max-width: none; padding: 0; } h2 { break-after: avoid; } .figure, table { break-inside: avoid; }
+}
+"""
+
+
+def write_report(runs: Sequence[Run], path: str | Path) -> Path:
+    """Writes the report of one or more runs and returns its path. Plotly is inlined once."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.part")
+    hidden.write_text(render_report(runs), encoding="utf-8")
+    hidden.replace(path)
+    return path
+
+
+def render_report(runs: Sequence[Run]) -> str:
+    """The HTML of a report."""
+    import plotly.offline
+
+    title = ", ".join(run.study for run in runs)
+    body = "\n".join(_study(run, number) for number, run in enumerate(runs))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{_text(title)} · bridgelab</title>
+<link rel="icon" href="data:,"><style>{STYLE}</style>
+<script>{plotly.offline.get_plotlyjs()}</script></head>
+<body>
+{body}
+</body></html>
+"""
+
+
+def _study(run: Run, number: int) -> str:
+    study = run.definition["study"]
+    rebuilds = "" if study["rebuilds"] == "-" else f" Rebuilds {_text(study['rebuilds'])} of the paper."
+    parts = [
+        f"<main><h1>{_text(study['question'])}</h1>",
+        f'<p class="quiet">{_text(tables.caption(run))}.{rebuilds}</p>',
+        _strip(run),
+        _figure(run, number),
+        "<h2>Table</h2>",
+        *(_table(heading, cells) for heading, cells in tables.sections(run)),
+        f'<p class="quiet">{_text(tables.footnote(run))}.</p>',
+        _context(run),
+        _failures(run),
+        _methods(run),
+        "</main>",
+    ]
+    return "\n".join(parts)
+
+
+def _strip(run: Run) -> str:
+    members, summary = run.members, summarize(run)
+    states = members.drop_duplicates("trial_id")["state"]
+    complete, failed = int((states == "COMPLETE").sum()), int((states == "FAIL").sum())
+    trials = f'<span class="{"good" if complete == len(states) else "bad"}">{complete} of {len(states)}</span>'
+    seconds = float(members.drop_duplicates("trial_id")[["train_s", "evaluate_s"]].sum().sum())
+    facts = {
+        "trials complete": trials + (f', <span class="bad">{failed} failed</span>' if failed else ""),
+        "arms": str(members["arm_index"].nunique()),
+        "replicates": str(members["replicate"].nunique()),
+        "pairs of base models": str(int(summary["n_base"].max())),
+        "test items": str(int(summary["n_eval"].max())),
+        "time of all trials": f"{seconds:,.0f} core-seconds",
+    }
+    cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    return f'<dl class="strip">{cells}</dl>'
+
+
+def _figure(run: Run, number: int) -> str:
+    fig = figures.figure(run)
+    spec = fig.to_json().replace("</", "<\\/")
+    name = f"figure-{number}"
+    kind = "Transfer accuracy over " + run.varied[0] if figures.is_curve(run) else "Transfer accuracy of each arm"
+    said = f"{kind}: mean with its 95 % interval, and every replicate as a dot. The table has the same numbers."
+    return f"""<h2>{_text(kind)}</h2>
+<div class="figure" id="{name}" role="img" aria-label="{_text(said)}"></div>
+<noscript><p class="quiet">The figure needs JavaScript; the table below has its numbers.</p></noscript>
+<script>{{ const f = {spec};
+Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true, displayModeBar: false}}); }}</script>
+<p class="quiet">Lines or bars: means. Bands or whiskers: 95 % Student-t intervals. Dots: replicates.</p>"""
+
+
+def _table(heading: str, cells: tables.Cells) -> str:
+    head, *body = cells
+    title = f"<h3>{_text(heading)}</h3>" if heading else ""
+    rows = "".join(_row(row, "td") for row in body)
+    return f'{title}<div class="scroll"><table><thead>{_row(head, "th")}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _row(cells: Iterable[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _context(run: Run) -> str:
+    said = paper.context(run.study)
+    if said is None or run.pair == paper.COMPARABLE_PAIR:
+        return ""
+    return f'<p class="quiet">Not comparable, other data: {_text(said)}</p>'
+
+
+def _failures(run: Run) -> str:
+    trials = run.members.drop_duplicates("trial_id")
+    failed, n_missing = trials[trials["state"] == "FAIL"], int(trials["state"].isna().sum())
+    parts = []
+    if n_missing:
+        parts.append(f'<p class="bad">{n_missing} trials have not run yet.</p>')
+    if len(failed):
+        text = failed["failure_text"].str.strip().str.split("\n").str[-1]
+        shown = failed.assign(text=text)[["trial_id", "arm_name", "replicate", "failure_class", "text"]]
+        head = ["trial", "arm", "replicate", "class", "what happened"]
+        parts.append(_table("", [head, *shown.astype(str).to_numpy().tolist()]))
+    return "<h2>What is missing</h2>" + "\n".join(parts) if parts else ""
+
+
+def _methods(run: Run) -> str:
+    rows = "".join(
+        f'<tr><td>{name}</td><td class="fact"><code>{_text(value)}</code></td></tr>'
+        for name, value in _provenance(run).items()
+    )
+    return f"""<h2>How it was made</h2>
+<p>Each arm was trained once a replicate. Replicate <i>i</i> has its own label draw and bridge seed, and its own pair
+of base models as far as there are pairs: the same in every arm, so that arms are compared in pairs. Whatever chooses
+read the validation split; the test split was read once a trial, after its last step. Transfer accuracy is the share
+of test items whose source and transferred sample get the same class from the judges of their domains.</p>
+<p>To run it again:</p><pre>{_text(_command(run))}</pre>
+<div class="scroll"><table>{rows}</table></div>"""
+
+
+def _command(run: Run) -> str:
+    chosen = run.definition
+    options = [f"--pair {run.pair}", f"--preset {run.preset}", f"--recipe {run.recipe}"]
+    options.append(f"--seeds {run.members['replicate'].nunique()}")
+    options += [] if chosen["n_base"] is None else [f"--base-seeds {chosen['n_base']}"]
+    options += [f"--set {key}={json.dumps(value)}" for key, value in chosen["overrides"].items()]
+    return " ".join(["bridgelab sweep", run.study, *options])
+
+
+def _provenance(run: Run) -> dict[str, str]:
+    done = run.members[run.members["state"] == "COMPLETE"].drop_duplicates("trial_id")
+    if done.empty:
+        return {}
+    weights = pd.concat([done["base_a_sha256"], done["base_b_sha256"]]).dropna().astype(str).str[:12]
+    finished = done["finished_at"]
+    return {
+        "versions": _distinct(done["versions"].map(_versions)),
+        "devices": _distinct(done["device"]),
+        "bridges drew from": f"{_distinct(done['n_train'].astype('Int64'))} training samples a side",
+        "trials finished": f"{finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d}",
+        "base models (sha256 of weights)": _distinct(weights),
+    }
+
+
+def _versions(text: str) -> str:
+    return ", ".join(f"{package} {version}" for package, version in json.loads(text).items())
+
+
+def _distinct(values: pd.Series[Any]) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values.dropna()))
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,138 @@
+"""From a lab's Parquet to what is known of each arm: n, mean and interval. DataFrame in, DataFrame out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import special
+
+from bridgelab.errors import LabError
+from bridgelab.lab import Lab
+from bridgelab.metrics import METRICS
+from bridgelab.results import Results
+
+
+@dataclass(frozen=True)
+class Run:
+    """One resolved study as the lab has it."""
+
+    study: str
+    study_id: str
+    pair: str
+    preset: str
+    recipe: str
+    definition: Mapping[str, Any]
+    members: pd.DataFrame
+    "a row a trial: arm_index, arm_name, arm (a dict), role, replicate, trial_id, and what `trials` says of it"
+    values: pd.DataFrame
+    "a row a trial and metric on the test split: arm_index, replicate, trial_id, metric, value, n_eval"
+
+    @property
+    def reference(self) -> str:
+        """The arm that the others are compared with."""
+        return str(self.members.loc[self.members["role"] == "reference", "arm_name"].iloc[0])
+
+    @property
+    def varied(self) -> list[str]:
+        """The keys that vary."""
+        return list(self.members["arm"].iloc[0])
+
+
+def read_run(lab: str | Lab, study: str, *, study_id: str | None = None, n_replicates: int | None = None) -> Run:
+    """A run of a study: the one of `study_id`, or else the latest one of that name.
+
+    Raises LabError where the lab has no such run.
+    """
+    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    results = Results(lab)
+    chosen = pc.field("study") == study if study_id is None else pc.field("study_id") == study_id
+    members = _frame(results.read("members", where=chosen))
+    if members.empty:
+        what = "" if study_id is None else " with these options"
+        raise LabError(f"{lab.location} has no run of '{study}'{what}; run `bridgelab sweep {study}` first")
+    members = members.sort_values("planned_at", kind="stable")
+    latest = members.iloc[-1]
+    members = members[members["study_id"] == latest["study_id"]].drop_duplicates(["arm_name", "replicate"], keep="last")
+    if n_replicates is not None:
+        members = members[members["replicate"] < n_replicates]
+    members = _with_trials(members.sort_values(["arm_index", "replicate"]), results)
+    return Run(
+        study=str(latest["study"]),
+        study_id=str(latest["study_id"]),
+        pair=str(latest["pair"]),
+        preset=str(latest["preset"]),
+        recipe=str(latest["recipe"]),
+        definition=json.loads(latest["definition"]),
+        members=members,
+        values=_values(members, results),
+    )
+
+
+def summarize(run: Run) -> pd.DataFrame:
+    """What is known of each arm, a row an arm and metric, in the order of arms and METRICS.
+
+    Columns: arm_index, arm_name, metric, n (replicates with a value), n_base (distinct pairs of base
+    models among them), n_planned, n_eval (test items), mean, sd, ci_low, ci_high (Student t, 95 %).
+    """
+    members, rows = run.members, []
+    bases = members.drop_duplicates("trial_id").set_index("trial_id")[["base_a", "base_b"]]
+    for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
+        of_arm = run.values[run.values["arm_index"] == index]
+        for metric in METRICS:
+            found = of_arm[of_arm["metric"] == metric]
+            mean, sd, low, high = student_t(found["value"])
+            n_base = len(bases.loc[bases.index.isin(found["trial_id"])].drop_duplicates())
+            n_eval = int(found["n_eval"].iloc[0]) if len(found) else 0
+            counts = {"n": len(found), "n_base": n_base, "n_planned": len(planned), "n_eval": n_eval}
+            interval = {"mean": mean, "sd": sd, "ci_low": low, "ci_high": high}
+            rows.append({"arm_index": index, "arm_name": name, "metric": metric, **counts, **interval})
+    return pd.DataFrame(rows)
+
+
+def student_t(values: pd.Series[float], level: float = 0.95) -> tuple[float, float, float, float]:
+    """Mean, standard deviation and the ends of Student's interval of the mean; nan where n is too small.
+
+    The values are accuracies: the interval ends at 0 and 1, which takes nothing from its coverage.
+    """
+    n = len(values)
+    mean = float(values.mean()) if n else math.nan
+    if n < 2:
+        return mean, math.nan, math.nan, math.nan
+    sd = float(values.std(ddof=1))
+    half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * sd / math.sqrt(n)
+    return mean, sd, max(0.0, mean - half), min(1.0, mean + half)
+
+
+def _with_trials(members: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The members with the row of `trials` that speaks for each: its COMPLETE attempt, else its latest."""
+    trials = _frame(results.read("trials", where=pc.field("trial_id").isin(members["trial_id"].unique())))
+    trials["complete"] = trials["state"] == "COMPLETE"
+    trials = trials.sort_values(["complete", "attempt"]).drop_duplicates("trial_id", keep="last")
+    joined = members.merge(trials, on="trial_id", how="left", validate="many_to_one")
+    joined["arm"] = joined["arm"].map(json.loads)
+    return joined
+
+
+def _values(members: pd.DataFrame, results: Results) -> pd.DataFrame:
+    complete = members[members["complete"].fillna(False).astype(bool)]
+    where = (pc.field("split") == "test") & pc.field("trial_id").isin(complete["trial_id"].unique())
+    metrics = _frame(results.read("metrics", where=where))
+    metrics = metrics.sort_values(["metric_version", "attempt"]).drop_duplicates(
+        ["trial_id", "metric", "judge_id"], keep="last"
+    )
+    joined = complete[["arm_index", "replicate", "trial_id", "judge_id"]].merge(metrics, on=["trial_id", "judge_id"])
+    return joined[["arm_index", "replicate", "trial_id", "metric", "value", "n_eval"]]
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    """Rows with plain columns: names that repeat are stored as dictionaries."""
+    plain = [pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in rows.schema]
+    frame: pd.DataFrame = rows.cast(pa.schema(plain)).to_pandas()
+    return frame

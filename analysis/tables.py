@@ -1,0 +1,163 @@
+"""Tables of a run: one row an arm and metric for programs, one row an arm for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pandas as pd
+
+from bridgelab.errors import InvalidValueError
+
+from . import paper
+from .summary import Run, summarize
+
+Format = Literal["md", "tex", "csv", "json"]
+FORMATS: tuple[Format, ...] = ("md", "tex", "csv", "json")
+
+SHOWN = {
+    "transfer_accuracy_ab": "transfer a→b",
+    "transfer_accuracy_ba": "transfer b→a",
+    "bridge_reconstruction_accuracy_a": "reconstruction a",
+    "bridge_reconstruction_accuracy_b": "reconstruction b",
+}
+"""The metrics of tables for people, and their headings; the others are in json and csv."""
+
+Cells = list[list[str]]
+
+
+def table(run: Run) -> pd.DataFrame:
+    """A run as a table: one row an arm and metric, with the columns that `--format json` prints."""
+    return pd.DataFrame(_records(run))
+
+
+def render(run: Run, format: Format = "md") -> str:
+    """A run as Markdown, LaTeX, CSV or JSON text."""
+    if format == "json":
+        return json.dumps(list(_records(run)), indent=2)
+    if format == "csv":
+        flat = table(run)
+        arms = pd.DataFrame(list(flat.pop("arm")), columns=run.varied)
+        return str(pd.concat([arms, flat], axis=1).to_csv(index=False)).rstrip()
+    if format == "tex":
+        return _latex(run)
+    if format == "md":
+        return _markdown(run)
+    raise InvalidValueError(f"--format {format}: give one of {', '.join(FORMATS)}")
+
+
+def caption(run: Run) -> str:
+    """What a table is of, in one line."""
+    return f"{run.study} · {run.pair} · preset {run.preset} · recipe {run.recipe} · study_id {run.study_id}"
+
+
+def footnote(run: Run) -> str:
+    """How a table is to be read, in one line."""
+    summary = summarize(run)
+    n_eval = int(summary["n_eval"].max())
+    text = f"mean [95 % Student-t interval over n replicates], on {n_eval} test items; n_base: pairs of base models"
+    if (summary["n"] < summary["n_planned"]).any():
+        text += "; n/planned where trials failed or are still to run"
+    return text
+
+
+def sections(run: Run) -> Iterator[tuple[str, Cells]]:
+    """(heading, cells) of each part of the table for people; the first row of cells is the head.
+
+    A study with a ladder and a leave-one-out has a part for each, and one for the arms in neither.
+    """
+    study = run.definition["study"]
+    ladder, left_out = list(study["ladder"]), dict(study["leave_one_out"])
+    names = list(dict.fromkeys(run.members["arm_name"].astype(str)))
+    if ladder:
+        yield "adding one component at a time", _cells(run, {name: name for name in ladder})
+    if left_out:
+        rows = {run.reference: run.reference} | {f"without {what}": name for what, name in left_out.items()}
+        yield "leaving one component out", _cells(run, rows)
+    rest = {
+        name: name for name in names if name not in {*ladder, *left_out.values(), *([run.reference] * bool(left_out))}
+    }
+    if rest:
+        yield "", _cells(run, rest)
+
+
+def _records(run: Run) -> Iterator[dict[str, Any]]:
+    arms = dict(zip(run.members["arm_index"], run.members["arm"], strict=True))
+    for row in summarize(run).to_dict("records"):
+        arm = arms[row["arm_index"]]
+        yield {
+            "study": run.study,
+            "study_id": run.study_id,
+            "pair": run.pair,
+            "preset": run.preset,
+            "recipe": run.recipe,
+            "name": row["arm_name"],
+            "arm": arm,
+            "metric": row["metric"],
+            **{key: int(row[key]) for key in ("n", "n_planned", "n_base", "n_eval")},
+            **{key: None if math.isnan(row[key]) else row[key] for key in ("mean", "sd", "ci_low", "ci_high")},
+            "paper": paper.published(run.study, run.pair, row["arm_name"], arm, row["metric"]),
+        }
+
+
+def _cells(run: Run, rows: dict[str, str]) -> Cells:
+    """Rows of text for the arms of `rows` (label -> arm name), under a head."""
+    found = {(r["name"], r["metric"]): r for r in _records(run)}
+    with_paper = any(r["paper"] is not None for r in found.values())
+    grid = bool(run.definition["study"]["grid"])
+    labels = list(run.varied) if grid else ["arm"]
+    head = [*labels, "n", "n_base", *SHOWN.values(), *(["paper a→b"] if with_paper else [])]
+    cells = [head]
+    for label, name in rows.items():
+        first = found[name, next(iter(SHOWN))]
+        n = str(first["n"]) if first["n"] == first["n_planned"] else f"{first['n']}/{first['n_planned']}"
+        cell = [str(first["arm"][key]) for key in labels] if grid else [label]
+        cell += [n, str(first["n_base"]), *(_interval(found[name, metric]) for metric in SHOWN)]
+        cells.append(cell + ([_number(first["paper"])] if with_paper else []))
+    return cells
+
+
+def _interval(row: dict[str, Any]) -> str:
+    if row["mean"] is None:
+        return "-"
+    if row["ci_low"] is None:
+        return _number(row["mean"])
+    return f"{_number(row['mean'])} [{_number(row['ci_low'])}, {_number(row['ci_high'])}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _markdown(run: Run) -> str:
+    lines = [caption(run)]
+    for heading, cells in sections(run):
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        head, *body = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
+        rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
+        lines += ["", *([heading, ""] if heading else []), head, rule, *body]
+    return "\n".join([*lines, "", footnote(run)])
+
+
+def _latex(run: Run) -> str:
+    lines = [f"% {caption(run)}", f"% {footnote(run)}"]
+    for heading, cells in sections(run):
+        head, *body = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in cells]
+        columns = "l" + "r" * (len(cells[0]) - 1)
+        lines += [f"% {heading}"] if heading else []
+        lines += [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    return text.replace("_", r"\_").replace("%", r"\%").replace("→", r"$\to$")

@@ -1,0 +1,102 @@
+"""Base models and judges in the lab: built from their spec, saved whole, loaded without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ..config import ClassifierConfig, ModelSpec, Side, VAEConfig, canonical, stream_seed
+from ..domains import Domain
+from ..errors import LabError
+from ..lab import Lab
+from . import BaseModel, Identity, Judge, Rule
+from .classifier import Classifier
+from .vae import VAE
+
+
+def build(spec: ModelSpec, domain: Domain) -> nn.Module:
+    """The untrained module of a spec, its parameters drawn from the spec's own named streams."""
+    n_pixels = math.prod(domain.sample_shape)
+    with torch.device("meta"):  # no draw from the global generator
+        if isinstance(spec.config, VAEConfig):
+            module: nn.Module = VAE(n_pixels, spec.config)
+        elif isinstance(spec.config, ClassifierConfig):
+            module = Classifier(n_pixels, len(domain.class_names), spec.config)
+        else:
+            raise TypeError(f"a {spec.kind} has nothing to train")
+    module.to_empty(device="cpu")
+    initialise(module, "base_model", spec.domain, spec.kind, spec.seed)
+    return module
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, *names: str | int) -> None:
+    """Draws every linear layer as torch does, each tensor from a stream of its own."""
+    for layer_name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear):
+            bound = 1 / math.sqrt(layer.in_features)
+            for name, tensor in layer.named_parameters():
+                seed = stream_seed(*names, "init", f"{layer_name}.{name}")
+                tensor.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed))
+
+
+def save(lab: Lab, spec: ModelSpec, module: nn.Module, metrics: Mapping[str, float | str]) -> None:
+    """Publishes lab/models/<model_id>: the weights, the spec and what was measured."""
+    files = {
+        "model.safetensors": safetensors.torch.save(dict(module.state_dict())),
+        "config.json": json.dumps(canonical(spec), indent=2).encode(),
+        "metrics.json": json.dumps(dict(metrics), indent=2).encode(),
+    }
+    lab.publish_folder(f"models/{spec.model_id}", files)
+
+
+def load_weights(lab: Lab, spec: ModelSpec) -> dict[str, Tensor]:
+    """The saved tensors of a model. Raises LabError where they are missing or not a safetensors file."""
+    path = f"models/{spec.model_id}/model.safetensors"
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(lab.read(path))
+    except safetensors.SafetensorError as error:
+        raise LabError(f"{lab.show(path)} is damaged ({error}); remove its folder and run again") from None
+    return tensors
+
+
+def load(lab: Lab, spec: ModelSpec, domain: Domain) -> nn.Module:
+    """A trained module in evaluation mode."""
+    module = build(spec, domain)
+    try:
+        module.load_state_dict(load_weights(lab, spec))
+    except RuntimeError:
+        path = lab.show(f"models/{spec.model_id}")
+        raise LabError(f"{path} does not hold the {spec.kind} of its name; remove it and run again") from None
+    return module.eval().requires_grad_(False)
+
+
+def load_base_model(lab: Lab, spec: ModelSpec, domain: Domain) -> BaseModel:
+    """The frozen generator of a spec."""
+    if spec.kind == "identity":
+        return Identity()
+    model = load(lab, spec, domain)
+    assert isinstance(model, VAE)
+    return model
+
+
+def load_judge(lab: Lab, spec: ModelSpec, domain: Domain, side: Side) -> Judge:
+    """The frozen judge of a spec; `side` matters only to domains whose sides differ."""
+    if spec.kind == "rule":
+        return Rule(domain, side)
+    model = load(lab, spec, domain)
+    assert isinstance(model, Classifier)
+    return model
+
+
+def weights_sha256(lab: Lab, spec: ModelSpec) -> str | None:
+    """The sha256 of a model's saved weights; None for the identity, which has none."""
+    if spec.kind == "identity":
+        return None
+    return hashlib.sha256(lab.read(f"models/{spec.model_id}/model.safetensors")).hexdigest()

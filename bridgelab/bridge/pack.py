@@ -1,0 +1,285 @@
+"""The training loop: K bridges of equal shape as one batched model.
+
+The same equations as `model`, with one more axis: every tensor begins with K, the members. A member's
+result does not depend on who else is in its pack. In eager float32 on a CPU it is the same to the bit,
+alone and in company: each member has its own row of parameters, random streams and optimizer step, and
+each operation treats members alike.
+
+Shapes: K members, R rows (2B of the batches, then 2L labelled), B batch, L labelled batch, D latent,
+S shared, H hidden, P directions, C classes, T steps of a chunk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..base_models.checkpoint import initialise
+from ..config import BridgeConfig, TrialSpec
+from ..latents import Latents
+from .layout import Layout
+from .losses import cross_entropy, kl, l2_weight, sliced_wasserstein, squared_error
+from .model import SIGMA_FLOOR, BridgingVAE
+from .streams import CHUNK_STEPS, Chunk, TrialStreams
+
+TERMS = ("total", "l2_a", "l2_b", "kl_a", "kl_b", "swd", "cls_a", "cls_b")
+"""What a learning curve records: the loss, and its terms before their weights."""
+
+N_CURVE_POINTS = 40
+ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trial of a pack with the training latents of its two sides."""
+
+    spec: TrialSpec
+    a: Latents
+    b: Latents
+    n_classes: int
+
+    @property
+    def latent_dim(self) -> int:
+        return int(self.a.mu.shape[1])
+
+
+@dataclass
+class Trained:
+    """What training made of one member."""
+
+    weights: dict[str, Tensor] | None
+    "the reference module's tensors; None where the loss was not finite"
+    curve: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
+    "(step, TERMS)"
+    failed_at: int | None = None
+    "the first step whose loss was not finite"
+
+
+class Bridges:
+    """The forward equations of K bridges whose parameters are matrices (K, rows, cols)."""
+
+    def __init__(self, w: Mapping[str, Tensor], configs: Sequence[BridgeConfig]) -> None:
+        def per_member(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=w["classifier.weight"].device)[:, None, None]
+
+        self.w = w
+        self.depth, self.gated_f = configs[0].n_layers, configs[0].classifier == "gated"
+        # A linear head is a gate that stands at 1; an unconditional bridge sees zeros for the domain.
+        self.shut_K11 = per_member([float(c.heads == "linear") for c in configs])
+        self.conditional_K11 = per_member([float(c.conditional) for c in configs])
+
+    def domain(self, side_R: Tensor) -> Tensor:
+        """One-hot domain labels (K, R, 2) of rows on side 0 (a) or 1 (b)."""
+        return F.one_hot(side_R, 2) * self.conditional_K11
+
+    def encode(self, z_KRD: Tensor, domain_KR2: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of q(z'|z, d), each (K, R, S)."""
+        x_KRI = torch.cat([z_KRD, domain_KR2], dim=-1)
+        mu_KRS, raw_KRS = self._head("encoder", x_KRI).chunk(2, dim=-1)
+        return mu_KRS, F.softplus(raw_KRS) + SIGMA_FLOOR
+
+    def decode(self, z_KRS: Tensor, domain_KR2: Tensor) -> Tensor:
+        """g(z', d), (K, R, D)."""
+        return self._head("decoder", torch.cat([z_KRS, domain_KR2], dim=-1))
+
+    def classify(self, z_KRS: Tensor) -> Tensor:
+        """Logits of f, (K, R, C)."""
+        out = self._linear("classifier", z_KRS)
+        if not self.gated_f:
+            return out
+        logits_KRC, gate_KRC = out.chunk(2, dim=-1)
+        return torch.sigmoid(gate_KRC) * logits_KRC
+
+    def _head(self, name: str, x_KRI: Tensor) -> Tensor:
+        h_KRH = x_KRI
+        for i in range(self.depth):
+            h_KRH = torch.relu(self._linear(f"{name}.{i}", h_KRH))
+        delta, gate = self._linear(f"{name}.head", h_KRH).chunk(2, dim=-1)
+        g = torch.maximum(torch.sigmoid(gate), self.shut_K11)
+        return torch.lerp(self._linear(f"{name}.skip", x_KRI), delta, g)  # (1 - g) * skip + g * delta
+
+    def _linear(self, block: str, x_KRI: Tensor) -> Tensor:
+        return torch.baddbmm(self.w[f"{block}.bias"], x_KRI, self.w[f"{block}.weight"])
+
+
+class Pack:
+    """K members in training. `run` is the loop; a pack of one is the ordinary trial."""
+
+    def __init__(self, members: Sequence[Member], device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.configs = [member.spec.settings.bridge for member in members]
+        self.results = [Trained(weights=None) for _ in members]
+        self.alive = list(range(len(members)))
+        self.layout = Layout(members[0].latent_dim, members[0].n_classes, self.configs[0])
+        self._streams = [TrialStreams(member.spec, member.a, member.b) for member in members]
+        initial = [initial_weights(member) for member in members]
+        self._names = [list(state) for state in initial]
+        parameters = torch.zeros(len(members), self.layout.row_size)
+        for row, state in zip(parameters, initial, strict=True):
+            self.layout.fill(row, state)
+        parameters = parameters.to(self.device)
+        self._buffers = (parameters, torch.zeros_like(parameters), torch.zeros_like(parameters))
+        self._steps = torch.zeros(len(members), device=self.device)
+        self._prepare(members[0].latent_dim)
+
+    def run(self, on_chunk: Callable[[int], None] = lambda step: None) -> list[Trained]:
+        """Trains all members to their last step; results in the order of the members.
+
+        `on_chunk` is called with the number of steps done. A member whose loss is not finite leaves
+        the pack with `failed_at` set; the others go on.
+        """
+        n_steps = self.configs[0].n_steps
+        every = max(1, n_steps // N_CURVE_POINTS)
+        for start in range(0, n_steps, CHUNK_STEPS):
+            chunk = self._next_chunk()
+            stop = min(start + CHUNK_STEPS, n_steps)
+            terms_TKE = torch.stack([self._step(step, step - start, chunk) for step in range(start, stop)]).cpu()
+            self._record(start, every, terms_TKE)
+            on_chunk(stop)
+            if not self.alive:
+                break
+        for slot, member in enumerate(self.alive):
+            row = self._buffers[0][slot].cpu()
+            self.results[member].weights = self.layout.extract(row, self._names[member])
+        return self.results
+
+    def gradients(self) -> Tensor:
+        """The gradients of the first step's loss, (K, n), without taking the step."""
+        self._backward(self._next_chunk(), 0)
+        return self._gradient
+
+    def _prepare(self, latent_dim: int) -> None:
+        """Everything that depends on who is in the pack: per-member coefficients, views, row labels."""
+        configs = [self.configs[member] for member in self.alive]
+
+        def per_member(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=self.device)[:, None]
+
+        self._latent_dim = latent_dim
+        self._beta_l2 = per_member([l2_weight(c.reconstruction, latent_dim) for c in configs])
+        self._beta_kl = per_member([c.beta_kl for c in configs])
+        self._beta_cls = per_member([c.beta_cls for c in configs])
+        self._beta_swd = per_member([c.beta_swd for c in configs])[:, 0]
+        self._frozen_f = [slot for slot, c in enumerate(configs) if not c.classifier_trained]
+        self._gradient = torch.zeros_like(self._buffers[0])
+        self._leaves = {n: view.detach().requires_grad_() for n, view in self.layout.views(self._buffers[0]).items()}
+        self._bridges = Bridges(self._leaves, configs)
+        b = configs[0].batch_size
+        labelled = 0 if configs[0].labelled_batch == "masked" else configs[0].labelled_batch_size
+        sides = torch.tensor([0, 1, 0, 1], device=self.device)
+        counts = torch.tensor([b, b, labelled, labelled], device=self.device)
+        self._domain_KR2 = self._bridges.domain(sides.repeat_interleave(counts))
+
+    def _next_chunk(self) -> Chunk:
+        """The next draws of all members, with K after T: z (T, K, R, D) and so on."""
+        drawn = [self._streams[member].next_chunk() for member in self.alive]
+        return Chunk(
+            *(
+                torch.stack([getattr(chunk, f.name) for chunk in drawn], dim=1).to(self.device)
+                for f in dataclasses.fields(Chunk)
+            )
+        )
+
+    def _step(self, step: int, t: int, chunk: Chunk) -> Tensor:
+        """One step of Adam for each member; returns TERMS, (K, E)."""
+        terms_KE = self._backward(chunk, t)
+        parameters, first, second = self._buffers
+        self._steps += 1
+        for slot, member in enumerate(self.alive):
+            # One call a row: each member has its own rate, and a row's arithmetic is its own.
+            torch._fused_adam_(
+                [parameters[slot]],
+                [self._gradient[slot]],
+                [first[slot]],
+                [second[slot]],
+                [],
+                [self._steps[slot]],
+                lr=learning_rate(self.configs[member], step),
+                beta1=ADAM_BETAS[0],
+                beta2=ADAM_BETAS[1],
+                weight_decay=0.0,
+                eps=ADAM_EPS,
+                amsgrad=False,
+                maximize=False,
+            )
+        return terms_KE
+
+    def _backward(self, chunk: Chunk, t: int) -> Tensor:
+        terms_KE = self._terms(chunk.z[t], chunk.noise[t], chunk.labels[t], chunk.directions[t])
+        # Members share nothing, so the gradient of their sum is each one's own.
+        found = torch.autograd.grad(terms_KE[:, 0].sum(), list(self._leaves.values()))
+        for (name, view), gradient in zip(self.layout.views(self._gradient).items(), found, strict=True):
+            view.copy_(gradient)
+            if self._frozen_f and name.startswith("classifier"):
+                view[self._frozen_f] = 0
+        return terms_KE.detach()
+
+    def _terms(self, z_KRD: Tensor, noise_KRS: Tensor, labels_K2L: Tensor, directions_KPS: Tensor) -> Tensor:
+        """L = sum_d [L2_d + beta_KL KL_d] + beta_SWD SWD + beta_Cls sum_d H_d, and its terms: (K, E)."""
+        c, b = self.configs[0], self.configs[0].batch_size
+
+        def by_side(rows: Tensor) -> Tensor:
+            return rows[:, : 2 * b].reshape(len(rows), 2, b, -1)
+
+        mu_KRS, sigma_KRS = self._bridges.encode(z_KRD, self._domain_KR2)
+        shared_KRS = mu_KRS + sigma_KRS * noise_KRS
+        z_hat_KRD = self._bridges.decode(shared_KRS[:, : 2 * b], self._domain_KR2[:, : 2 * b])
+        l2_K2 = squared_error(by_side(z_KRD), by_side(z_hat_KRD))
+        kl_K2 = kl(by_side(mu_KRS), by_side(sigma_KRS))
+        swd_K = sliced_wasserstein(shared_KRS[:, :b], shared_KRS[:, b : 2 * b], directions_KPS, c.swd)
+        labelled_KRS = shared_KRS if c.labelled_batch == "masked" else shared_KRS[:, 2 * b :]
+        logits_K2LC = self._bridges.classify(labelled_KRS).reshape(*labels_K2L.shape, -1)
+        cls_K2 = cross_entropy(logits_K2LC, labels_K2L)
+        total_K = (self._beta_l2 * l2_K2 + self._beta_kl * kl_K2 + self._beta_cls * cls_K2).sum(1)
+        total_K = total_K + self._beta_swd * swd_K
+        return torch.cat([total_K[:, None], l2_K2, kl_K2, swd_K[:, None], cls_K2], dim=1)
+
+    def _record(self, start: int, every: int, terms_TKE: Tensor) -> None:
+        """Keeps the points of the curves, and lets members go whose loss was not finite."""
+        finite_TK = torch.isfinite(terms_TKE[..., 0])
+        for slot, member in enumerate(self.alive):
+            bad = (~finite_TK[:, slot]).nonzero()
+            n_good = int(bad[0]) if len(bad) else len(terms_TKE)
+            result = self.results[member]
+            result.failed_at = start + n_good + 1 if len(bad) else None
+            for t in range(n_good):
+                step = start + t + 1
+                if step % every == 0 or step == self.configs[0].n_steps:
+                    result.curve.append((step, terms_TKE[t, slot].numpy().copy()))
+        survivors = [slot for slot, member in enumerate(self.alive) if self.results[member].failed_at is None]
+        if len(survivors) < len(self.alive):
+            self._keep(survivors)
+
+    def _keep(self, slots: list[int]) -> None:
+        """Goes on with some members only; what they compute stays the same."""
+        index = torch.tensor(slots, dtype=torch.long, device=self.device)
+        self.alive = [self.alive[slot] for slot in slots]
+        parameters, first, second = (buffer.index_select(0, index) for buffer in self._buffers)
+        self._buffers = (parameters, first, second)
+        self._steps = self._steps.index_select(0, index)
+        if slots:
+            self._prepare(self._latent_dim)
+
+
+def initial_weights(member: Member) -> dict[str, Tensor]:
+    """The reference module's tensors before training, from the trial's own streams."""
+    with torch.device("meta"):  # no draw from the global generator
+        module = BridgingVAE(member.latent_dim, member.n_classes, member.spec.settings.bridge)
+    module.to_empty(device="cpu")
+    initialise(module, "bridge", member.spec.bridge_seed)
+    return dict(module.state_dict())
+
+
+def learning_rate(config: BridgeConfig, step: int) -> float:
+    """The rate of a step: constant, then falling linearly to zero from lr_decay_from on."""
+    done = step / config.n_steps
+    if done < config.lr_decay_from:
+        return config.learning_rate
+    return config.learning_rate * (1 - done) / (1 - config.lr_decay_from)

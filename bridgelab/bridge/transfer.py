@@ -1,0 +1,64 @@
+"""What trained bridges do: reconstruct a latent in its own domain, transfer it to the other one.
+
+Shapes: K bridges, N latents, D latent, S shared, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import BridgeConfig
+from ..latents import CHUNK
+from .layout import Layout
+from .pack import Bridges
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Latents after a bridge."""
+
+    transferred_KND: Tensor
+    reconstructed_KND: Tensor
+    classes_KN: Tensor
+    "what f reads in the shared space"
+
+
+def stack(weights: Sequence[Mapping[str, Tensor]], configs: Sequence[BridgeConfig], n_classes: int) -> Bridges:
+    """Trained bridges of equal shape, from the reference module's tensors."""
+    latent_dim = weights[0]["decoder_head.delta.weight"].shape[0]
+    layout = Layout(latent_dim, n_classes, configs[0])
+    buffer = torch.zeros(len(weights), layout.row_size)
+    for row, state in zip(buffer, weights, strict=True):
+        layout.fill(row, state)
+    return Bridges(layout.views(buffer), configs)
+
+
+@torch.inference_mode()
+def cross(bridges: Bridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> Crossing:
+    """Encodes latents of side `source` (0 is a, 1 is b) and decodes them on both sides.
+
+    `noise_KNS` chooses the sample of q(z'|z, d); zeros give its mean. Rows pass in chunks of one size,
+    the last one filled up, so that a result does not depend on N.
+    """
+    parts = [_cross(bridges, z, noise, source) for z, noise in zip(_chunks(z_KND), _chunks(noise_KNS), strict=True)]
+    n = z_KND.shape[1]
+    return Crossing(*(torch.cat(tensors, dim=1)[:, :n] for tensors in zip(*parts, strict=True)))
+
+
+def _cross(bridges: Bridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, Tensor, Tensor]:
+    own, other = (bridges.domain(torch.full((z_KND.shape[1],), side)) for side in (source, 1 - source))
+    mu_KNS, sigma_KNS = bridges.encode(z_KND, own)
+    shared_KNS = mu_KNS + sigma_KNS * noise_KNS
+    classes_KN = bridges.classify(shared_KNS).argmax(-1)
+    return bridges.decode(shared_KNS, other), bridges.decode(shared_KNS, own), classes_KN
+
+
+def _chunks(rows_KNX: Tensor) -> list[Tensor]:
+    n_chunks = -(-rows_KNX.shape[1] // CHUNK)
+    filled = rows_KNX.new_zeros(rows_KNX.shape[0], n_chunks * CHUNK, rows_KNX.shape[2])
+    filled[:, : rows_KNX.shape[1]] = rows_KNX
+    return list(torch.split(filled, CHUNK, dim=1))

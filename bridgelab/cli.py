@@ -1,0 +1,324 @@
+"""The command line: each command parses, makes one call, and prints what it returns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .errors import BridgelabError, InvalidValueError
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever this version of typer keeps it
+
+app = typer.Typer(
+    name="bridgelab",
+    help="A lab for latent bridges: name a study, get its table with intervals, and a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="a study's name, or the path of a Python file of your own")]
+MaybeStudy = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="a study's name or path")]
+LabPath = Annotated[str, typer.Option("--lab", envvar="BRIDGELAB_LAB", metavar="PATH|URI", help="where results live")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", envvar="BRIDGELAB_DATA", metavar="DIR", help="data from outside; digits and plane bring their own"
+    ),
+]
+Pair = Annotated[str | None, typer.Option("--pair", metavar="SOURCE-TARGET", help="two domains, as in digits-digits")]
+Preset = Annotated[str, typer.Option("--preset", metavar="smoke|desk", help="how large: seconds, or minutes")]
+Recipe = Annotated[str, typer.Option("--recipe", metavar="default|paper", help="which method settings")]
+Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="replicates")]
+BaseSeeds = Annotated[
+    int | None, typer.Option("--base-seeds", metavar="M", help="pairs of base models that the replicates share")
+]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a setting of every arm; repeatable")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+Retry = Annotated[bool, typer.Option("--retry", help="run failed trials again")]
+Pack = Annotated[str, typer.Option("--pack", metavar="auto|N", help="trials in a pack; never changes a result")]
+
+
+@app.command()
+def studies(as_json: Json = False) -> None:
+    """Every study in one line: name, what it rebuilds, arms x replicates."""
+    from .study import load_study, resolve, study_names
+
+    found = []
+    for name in study_names():
+        study, resolved = load_study(name)[0], resolve(name)
+        shape = {"arms": len(resolved.arms), "replicates": resolved.n_replicates}
+        found.append({"study": name, "rebuilds": study.rebuilds, **shape, "question": study.question})
+    if as_json:
+        _print_json(found)
+        return
+    for row in found:
+        shape_text = f"{row['arms']} x {row['replicates']}"
+        typer.echo(f"{row['study']:<20} {row['rebuilds']:<10} {shape_text:<7} {row['question']}")
+
+
+@app.command()
+def plan(
+    study: Study,
+    pair: Pair = None,
+    preset: Preset = "desk",
+    recipe: Recipe = "default",
+    seeds: Seeds = None,
+    base_seeds: BaseSeeds = None,
+    set_: Set = None,
+    retry: Retry = False,
+    pack: Pack = "auto",
+    lab: LabPath = "./lab",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a sweep would do: trials, splits, packs, time, what it can show. Trains and writes nothing."""
+    from . import planning
+    from .display import plan_text
+
+    _check_data(data)
+    selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+    found = planning.plan(study, lab=lab, selection=selection, pack=_pack(pack), retry=retry)
+    if as_json:
+        _print_json(planning.as_json(found))
+    else:
+        typer.echo(plan_text(found))
+
+
+@app.command()
+def sweep(
+    study: Study,
+    pair: Pair = None,
+    preset: Preset = "desk",
+    recipe: Recipe = "default",
+    seeds: Seeds = None,
+    base_seeds: BaseSeeds = None,
+    set_: Set = None,
+    retry: Retry = False,
+    pack: Pack = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where packs train")] = "auto",
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT|auto", help="a Ray cluster; none: a local one")
+    ] = None,
+    keep: Annotated[
+        Literal["all", "tables", "best"], typer.Option("--keep", help="which bridges' weights stay")
+    ] = "all",
+    lab: LabPath = "./lab",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Everything that is missing: base models, latents, packs, results, table, report."""
+    import analysis
+
+    from . import tuning
+    from .display import ShownProgress, failure_lines, plan_line, seconds_text
+    from .lab import Lab
+    from .study import resolve
+
+    _check_data(data)
+    resolved = resolve(study, _selection(pair, preset, recipe, seeds, base_seeds, set_))
+    with ShownProgress(silent=as_json) as progress:
+        outcome = tuning.sweep(
+            resolved,
+            lab=lab,
+            pack=_pack(pack),
+            retry=retry,
+            address=address,
+            device=device,
+            keep=keep,
+            progress=progress,
+        )
+    run = analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id)
+    report_path = f"reports/{resolved.study.name}.html"
+    Lab(lab).publish(report_path, analysis.render_report([run]).encode())
+    if as_json:
+        done = {"run": outcome.n_run, "cached": outcome.plan.count("cached"), "seconds": round(outcome.seconds, 1)}
+        failed = {trial: {"class": kind, "text": text} for trial, (kind, text) in outcome.failed.items()}
+        shape = {"study": resolved.study.name, "study_id": resolved.study_id, "trials": len(outcome.plan.states)}
+        _print_json({**shape, **done, "failed": failed, "report": Lab(lab).show(report_path)})
+    else:
+        typer.echo(analysis.render(run, "md"))
+        typer.echo(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
+        typer.echo(f"report: {Lab(lab).show(report_path)}")
+    for line in failure_lines(outcome.failed, study):
+        typer.echo(line, err=True)
+    raise typer.Exit(outcome.exit_status)
+
+
+@app.command()
+def status(
+    study: MaybeStudy = None,
+    pair: Pair = None,
+    preset: Preset = "desk",
+    recipe: Recipe = "default",
+    base_seeds: BaseSeeds = None,
+    set_: Set = None,
+    lab: LabPath = "./lab",
+    as_json: Json = False,
+) -> None:
+    """Counts by state, failures by class, what runs now, the time left."""
+    from . import ledger
+    from .display import status_text
+
+    if study is None:
+        found = ledger.status(lab)
+        each = [ledger.status(lab, name) for name in ledger.studies_in(lab)]
+    else:
+        name, study_id = _chosen(study, pair, preset, recipe, base_seeds, set_)
+        found, each = ledger.status(lab, name, study_id=study_id), []
+    if as_json:
+        _print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
+    else:
+        typer.echo("\n".join(status_text(one) for one in each or [found]))
+
+
+@app.command()
+def table(
+    study: Study,
+    format: Annotated[Literal["md", "tex", "csv", "json"], typer.Option("--format", help="how to print it")] = "md",
+    pair: Pair = None,
+    preset: Preset = "desk",
+    recipe: Recipe = "default",
+    seeds: Seeds = None,
+    base_seeds: BaseSeeds = None,
+    set_: Set = None,
+    lab: LabPath = "./lab",
+    as_json: Json = False,
+) -> None:
+    """The table of a study's latest run, or of the run that the options choose."""
+    import analysis
+
+    name, study_id = _chosen(study, pair, preset, recipe, base_seeds, set_)
+    run = analysis.read_run(lab, name, study_id=study_id, n_replicates=seeds)
+    typer.echo(analysis.render(run, "json" if as_json else format))
+
+
+@app.command()
+def report(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY ...]", help="none: all that the lab has")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="the file to write")] = Path(
+        "report.html"
+    ),
+    pair: Pair = None,
+    preset: Preset = "desk",
+    recipe: Recipe = "default",
+    seeds: Seeds = None,
+    base_seeds: BaseSeeds = None,
+    set_: Set = None,
+    lab: LabPath = "./lab",
+    as_json: Json = False,
+) -> None:
+    """One offline HTML file: tables, figures, and how they were made."""
+    import analysis
+
+    from . import ledger
+
+    names = studies or ledger.studies_in(lab)
+    if not names:
+        raise InvalidValueError(f"{lab} has no run of any study; run `bridgelab sweep label_efficiency` first")
+    chosen = [_chosen(name, pair, preset, recipe, base_seeds, set_) for name in names]
+    runs = [analysis.read_run(lab, name, study_id=study_id, n_replicates=seeds) for name, study_id in chosen]
+    try:
+        path = analysis.write_report(runs, output)
+    except OSError as error:
+        raise InvalidValueError(f"cannot write {output}: {error.strerror}; give -o another file") from None
+    if as_json:
+        _print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
+    else:
+        typer.echo("\n".join([*(analysis.caption(run) for run in runs), f"report: {path}"]))
+
+
+@app.command()
+def doctor(
+    lab: LabPath = "./lab",
+    data: Data = None,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="a Ray cluster to look at")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Versions, devices, data, Ray, lab and disk; says how to mend what is wrong."""
+    from . import health
+    from .display import check_line
+
+    checks = health.doctor(lab=lab, data=data, address=address)
+    if as_json:
+        _print_json([vars(check) for check in checks])
+    else:
+        typer.echo("\n".join(check_line(check) for check in checks))
+    raise typer.Exit(0 if all(check.ok for check in checks) else 2)
+
+
+def main() -> None:
+    """The entry point: errors become one line on stderr and an exit status."""
+    command = typer.main.get_command(app)
+    try:
+        sys.exit(command.main(prog_name="bridgelab", standalone_mode=False))
+    except BridgelabError as error:
+        _fail(str(error))
+    except UsageError as error:
+        where = error.ctx.command_path if error.ctx else "bridgelab"  # type: ignore[attr-defined]
+        _fail(f"{error.format_message().rstrip('.')}; see {where} --help")  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("bridgelab: interrupted; what is finished is kept, and the same command goes on", err=True)
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"bridgelab: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def _selection(
+    pair: str | None,
+    preset: str,
+    recipe: str,
+    seeds: int | None,
+    base_seeds: int | None,
+    assignments: list[str] | None,
+) -> Any:
+    from .keys import parse_assignment
+    from .study import Selection
+
+    overrides = dict(parse_assignment(text) for text in assignments or ())
+    return Selection(
+        pair=pair, preset=preset, recipe=recipe, n_replicates=seeds, n_base=base_seeds, overrides=overrides
+    )
+
+
+def _chosen(
+    study: str, pair: str | None, preset: str, recipe: str, base_seeds: int | None, assignments: list[str] | None
+) -> tuple[str, str | None]:
+    """A study's name, and the id of the run that the options choose; None, the latest, without options."""
+    from .study import load_study, resolve
+
+    if (pair, preset, recipe, base_seeds, assignments) == (None, "desk", "default", None, None):
+        return load_study(study)[0].name, None
+    resolved = resolve(study, _selection(pair, preset, recipe, None, base_seeds, assignments))
+    return resolved.study.name, resolved.study_id
+
+
+def _pack(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise InvalidValueError(f"--pack {text}: give a number of trials, or auto")
+    return int(text)
+
+
+def _check_data(data: str | None) -> None:
+    if data is not None and not Path(data).is_dir():
+        raise InvalidValueError(
+            f"--data {data}: no such folder; leave it out, or set BRIDGELAB_DATA to one that exists"
+        )
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))

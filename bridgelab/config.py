@@ -1,0 +1,315 @@
+"""What can be configured, and the ids that follow from it. Imports neither torch nor ray.
+
+An id is the hash of a full configuration, of the ids of what it was made from, and of the version of
+its stage, so two equal ids mean the same computation. Device, pack size and number of workers never
+enter an id; the numerical policy does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as validated
+
+from .errors import InvalidValueError
+
+Side = Literal["a", "b"]
+"""The two domains of a pair: transfers run a -> b and b -> a."""
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
+
+STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1}
+"""Raised by hand whenever the numbers of a stage change; a golden test a stage holds this."""
+
+NUMERICS = {"dtype": "float32", "tf32": False, "compiled": False}
+"""The numerical policy of everything that is trained here: part of every id."""
+
+LABEL_COUNTS = "the label counts of the domains"
+"""In a study's grid: the values that the pair's domains supply for n_labels."""
+
+
+@validated(frozen=True, kw_only=True)
+class BridgeConfig:
+    """The bridging VAE and its training (paper, section 2 and appendices A and B).
+
+    The defaults are the paper's text for MNIST <-> MNIST; the recipes below say what differs.
+    """
+
+    shared_dim: Count = 8
+    "width of the shared latent space, z'"
+    n_layers: Count = 4
+    hidden_dim: Count = 512
+    "the trunks of encoder and decoder: n_layers ReLU layers of width hidden_dim"
+    heads: Literal["gated", "linear"] = "gated"
+    "gated mixing layers (Fig. 8), or one linear layer in their place"
+    conditional: bool = True
+    "whether encoder and decoder are told the domain (one-hot); an unconditional bridge sees zeros"
+
+    reconstruction: Literal["sum", "half_sum", "mean"] = "sum"
+    "squared error over the latent's dimensions: the text's sum, half of it (sigma = 1), or the mean"
+    beta_kl: Weight = 0.05
+    beta_swd: Weight = 1.0
+    beta_cls: Weight = 0.05
+    swd: Literal["squared", "root", "absolute"] = "squared"
+    "1-D distance of sorted projections: W2 squared, W2, or the mean absolute difference (W1)"
+    n_projections: Count = 64
+    "how many random unit vectors a step; the paper does not say"
+    classifier: Literal["linear", "gated"] = "linear"
+    "f on the shared space; gated: sigmoid(W_g z') * (W z' + b)"
+    classifier_trained: bool = True
+    "false: f stays as initialised, and only the encoder learns to match it"
+
+    batch_size: Count = 128
+    "samples of each domain in a step"
+    labelled_batch: Literal["separate", "masked"] = "separate"
+    "where cross entropy is taken: a batch of labelled samples, or those that the batch happens to hold"
+    labelled_batch_size: Count = 128
+    unlabelled_batch: Literal["uniform", "label_balanced"] = "uniform"
+    "label_balanced leaks every label into the sampling, also at n_labels 0"
+    learning_rate: Positive = 1e-3
+    lr_decay_from: Share = 1.0
+    "the share of the steps after which the rate falls linearly to zero; 1: it stays constant"
+    n_steps: Count = 50_000
+    decode: Literal["mean", "sample"] = "sample"
+    "evaluation from the means of both posteriors, or from a sample of each"
+
+
+@validated(frozen=True, kw_only=True)
+class VAEConfig:
+    """An MLP VAE with a Gaussian likelihood of deviation x_sigma around a sigmoid mean."""
+
+    hidden_dim: Count = 1024
+    n_layers: Count = 3
+    latent_dim: Count = 100
+    x_sigma: Positive = 0.1
+    beta: Weight = 1.0
+    learning_rate: Positive = 3e-4
+    batch_size: Count = 512
+    n_steps: Count = 200_000
+
+
+@validated(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """The judge of a domain: an MLP that labels samples, trained once and then fixed."""
+
+    hidden_dim: Count = 2048
+    n_layers: Count = 4
+    noise: Weight = 0.0
+    "deviation of Gaussian noise on the inputs in training"
+    learning_rate: Positive = 3e-4
+    weight_decay: Weight = 0.0
+    batch_size: Count = 256
+    n_steps: Count = 20_000
+
+
+@validated(frozen=True, kw_only=True)
+class Settings:
+    """One configuration of a bridge and of the base models under it, without seeds."""
+
+    n_labels: NLabels = "all"
+    "labelled samples of each domain, spread evenly over the classes"
+    labelled: Literal["independent", "same"] = "independent"
+    "same: both domains label the same images (two models of one domain only)"
+    overlap: Literal["same", "disjoint"] = "same"
+    "disjoint: each side of the bridge sees its own half of the images (two models of one domain only)"
+    bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    vae_a: VAEConfig | None = None
+    vae_b: VAEConfig | None = None
+    judge_a: ClassifierConfig | None = None
+    judge_b: ClassifierConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How large things are in one domain: its base model, its judge, a bridge from or to it."""
+
+    vae: VAEConfig | None
+    "None: the identity is the base model"
+    judge: ClassifierConfig | None
+    "None: the domain has a rule that labels its samples"
+    bridge: Mapping[str, Any]
+    "the sizes in a BridgeConfig"
+    n_replicates: int
+
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    # Mean L2 and a classifier weight of 1 to 3 are what makes the method work: see docs/method.md.
+    "default": {
+        "bridge.reconstruction": "mean",
+        "bridge.beta_kl": 0.1,
+        "bridge.beta_swd": 1.0,
+        "bridge.beta_cls": 3.0,
+        "bridge.n_projections": 16,
+        "bridge.lr_decay_from": 0.5,
+        "bridge.decode": "mean",
+    },
+    # The text to the letter, at the preset's sizes.
+    "paper": {"bridge.learning_rate": 1e-3},
+}
+"""Method settings over the preset's sizes; what a recipe does not name is BridgeConfig's default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What varies, over which pair of domains, and against what it is read.
+
+    Give either `grid` (every combination is an arm) or `arms` (each named, with what it sets).
+    Keys are those of --set: n_labels, labelled, overlap, bridge.*, vae.*, judge.*.
+    """
+
+    name: str
+    question: str
+    rebuilds: str = "-"
+    "the table or figure of the paper that it rebuilds"
+    pair: str = "digits-digits"
+    base: Mapping[str, Any] = field(default_factory=dict)
+    "what holds in every arm"
+    grid: Mapping[str, Sequence[Any] | str] = field(default_factory=dict)
+    arms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reference: str = ""
+    "the arm that the others are compared with; of a grid: its name, as in 'n_labels=all'"
+    ladder: Sequence[str] = ()
+    "arms in the order in which they add one component each"
+    leave_one_out: Mapping[str, str] = field(default_factory=dict)
+    "component -> the arm that lacks just this one"
+    primary_metric: str = "transfer_accuracy_ab"
+
+    def __post_init__(self) -> None:
+        if bool(self.grid) == bool(self.arms):
+            raise InvalidValueError(f"study '{self.name}' needs either grid or arms; give one of them")
+        named = {self.reference, *self.ladder, *self.leave_one_out.values()} - {""}
+        for name in sorted(named - set(self.arms) if self.arms else ()):
+            raise InvalidValueError(f"study '{self.name}' speaks of an arm '{name}' that it does not have")
+
+
+def canonical(value: Any) -> Any:
+    """A configuration as plain JSON values.
+
+    A field whose metadata has a `neutral` value is left out where it has it: a field that is added
+    later, with the behaviour of before as its neutral value, changes no id.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = [
+            f
+            for f in dataclasses.fields(value)
+            if "neutral" not in f.metadata or getattr(value, f.name) != f.metadata["neutral"]
+        ]
+        return {f.name: canonical(getattr(value, f.name)) for f in kept}
+    if isinstance(value, Mapping):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [canonical(item) for item in value]
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    """One line of JSON, the same for equal configurations."""
+    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
+
+
+def content_id(stage: str, content: Mapping[str, Any]) -> str:
+    """20 hex digits that name a result of a stage."""
+    versioned = {"stage": stage, "version": STAGE_VERSIONS.get(stage, 1), "content": content}
+    return hashlib.sha256(canonical_json(versioned).encode()).hexdigest()[:20]
+
+
+def stream_seed(*names: str | int) -> int:
+    """The seed of a named random stream: 63 bits from its names, on every machine the same."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A base model or a judge before it is trained."""
+
+    kind: Literal["vae", "classifier", "identity", "rule"]
+    domain: str
+    data_id: str
+    "the fingerprint of the domain's data and of its splits"
+    config: VAEConfig | ClassifierConfig | None
+    seed: int
+
+    @cached_property
+    def model_id(self) -> str:
+        return content_id("base_model", {**canonical(self), "numerics": NUMERICS})
+
+    @cached_property
+    def latents_id(self) -> str:
+        return content_id("latents", {"model": self.model_id, "data": self.data_id})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One bridge training: an arm's settings in one replicate."""
+
+    settings: Settings
+    base_a: ModelSpec
+    base_b: ModelSpec
+    judge_a: ModelSpec
+    judge_b: ModelSpec
+    label_seed: int
+    bridge_seed: int
+
+    @cached_property
+    def trial_id(self) -> str:
+        """Judges are left out: they label what a bridge made and have no part in making it."""
+        s = self.settings
+        content = {
+            "bridge": s.bridge,
+            "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap},
+            "latents": [self.base_a.latents_id, self.base_b.latents_id],
+            "seeds": {"labels": self.label_seed, "bridge": self.bridge_seed},
+            "numerics": NUMERICS,
+        }
+        return content_id("bridge", content)
+
+    @property
+    def judge_id(self) -> str:
+        """The judges of both sides; one id where they are one model."""
+        ids = dict.fromkeys((self.judge_a.model_id, self.judge_b.model_id))
+        return "+".join(ids)
+
+
+@dataclass(frozen=True)
+class BaseModelJob:
+    """A base model that is wanted, with its latents, on a side of a pair and under its judge."""
+
+    spec: ModelSpec
+    judge: ModelSpec
+    side: Side
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial in a pack."""
+
+    spec: TrialSpec
+    attempt: int
+    trained: bool
+    "whether its bridge is in the lab already and only has to be evaluated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One configuration of a study, without seeds."""
+
+    name: str
+    varies: Mapping[str, Any]
+    "every key that varies in the study, with this arm's value"
+    settings: Settings
+
+    @cached_property
+    def arm_id(self) -> str:
+        return content_id("arm", {"settings": self.settings})

@@ -1,0 +1,149 @@
+"""How plans, progress, states and failures look in a terminal, and in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from .health import Check
+from .ledger import Status
+from .planning import Plan, can_show
+from .tuning import Outcome
+
+LOG_EVERY_S = 15.0
+
+
+class ShownProgress:
+    """A sweep's progress: bars on a terminal, a line now and then in a log. All on stderr."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        console = Console(stderr=True, quiet=silent)
+        self._interactive = console.is_terminal
+        self._silent = silent
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+        )
+        self._bars = Progress(*columns, console=console, disable=silent or not self._interactive)
+        self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._logged = 0.0
+
+    def __enter__(self) -> ShownProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def phase(self, text: str) -> None:
+        self._show(text, 0, None, "")
+
+    def models(self, done: int, total: int) -> None:
+        if total:
+            self._show("base models", done, total, f"{done}/{total}")
+
+    def steps(self, done: int, total: int, trials_done: int, trials: int) -> None:
+        began = self._began.setdefault("bridges", time.monotonic())
+        elapsed = max(time.monotonic() - began, 1e-9)
+        rate = trials * done / max(total, 1) / elapsed
+        self._show("bridges", done, max(total, 1), f"{trials_done}/{trials} trials, {rate:.1f} trials/s")
+
+    def _show(self, name: str, done: int, total: int | None, told: str) -> None:
+        if self._silent:
+            return
+        if self._interactive:
+            if name not in self._tasks:
+                self._finish_open_ended()
+                self._tasks[name] = self._bars.add_task(name, total=total, told=told)
+            self._bars.update(self._tasks[name], completed=done, total=total, told=told)
+        elif done == total or time.monotonic() - self._logged > LOG_EVERY_S:
+            self._logged = time.monotonic()
+            print(f"{time.strftime('%H:%M:%S')} {name} {told}".rstrip(), file=sys.stderr, flush=True)
+
+    def _finish_open_ended(self) -> None:
+        for task in self._bars.tasks:
+            if task.total is None:
+                self._bars.update(task.id, total=1, completed=1)
+
+
+def plan_text(found: Plan) -> str:
+    """A plan for people."""
+    resolved = found.study
+    splits = [
+        f"{name}: " + ", ".join(f"{s} {n:,}" for s, n in sizes.items()) for name, sizes in found.split_sizes.items()
+    ]
+    states = ", ".join(f"{found.count(state)} {state}" for state in ("cached", "unfinished", "new", "failed"))
+    n_models = len(found.judges) + sum(job.spec.kind != "identity" for job in found.jobs)
+    sizes = sorted({len(pack.entries) for pack in found.packs})
+    packs = f"{len(found.packs)} packs of {' or '.join(map(str, sizes))} trials" if sizes else "no pack"
+    lines = {
+        "study": f"{resolved.study.name}, {resolved.pair_name}, preset {resolved.preset}, recipe {resolved.recipe}",
+        "study_id": resolved.study_id,
+        "arms": f"{len(resolved.arms)} x {resolved.n_replicates} replicates = {len(found.states)} trials",
+        "": ", ".join(arm.name for arm in resolved.arms),
+        "data": "; ".join(splits),
+        "trials": states,
+        "to make": f"{n_models} base models and judges, {packs}",
+        "time": f"about {seconds_text(found.seconds)} on {found.n_workers} CPU cores"
+        if found.packs
+        else "nothing to run",
+        "can show": can_show(resolved.n_replicates),
+    }
+    return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
+
+
+def plan_line(outcome: Outcome) -> str:
+    """What a sweep did."""
+    n_trials, cached = len(outcome.plan.states), outcome.plan.count("cached")
+    if outcome.n_run == 0:
+        return f"nothing to run: {cached} of {n_trials} trials are there"
+    return f"{outcome.n_run} trials run, {cached} of {n_trials} were there"
+
+
+def failure_lines(failed: Mapping[str, tuple[str, str]], study: str) -> Iterator[str]:
+    """Each failed trial in a line, and how to run them again."""
+    for trial_id, (kind, text) in failed.items():
+        yield f"failed {trial_id} ({kind}): {text.strip().splitlines()[-1]}"
+    if failed:
+        yield f"{len(failed)} trials failed; to run them again, add --retry: bridgelab sweep {study} --retry"
+
+
+def status_text(found: Status) -> str:
+    """A status for people."""
+    states = ", ".join(f"{n} {state}" for state, n in found.counts.items() if n) or "no trials"
+    lines = [f"{found.study or 'all studies'} {found.study_id or ''}".rstrip() + f": {states}"]
+    if found.failures:
+        lines.append("  failed: " + ", ".join(f"{n} {kind}" for kind, n in found.failures.items()))
+    for pack in found.running:
+        lines.append(
+            f"  pack {pack['pack_id']}: {len(pack['trials'])} trials of {pack['study']} since {pack['started_at']}"
+        )
+    if found.counts["RUNNING"] or found.counts["WAITING"]:
+        left = "not known yet" if found.seconds_left is None else f"about {seconds_text(found.seconds_left)}"
+        lines.append(f"  time left: {left}")
+    return "\n".join(lines)
+
+
+def check_line(check: Check) -> str:
+    """A doctor's finding in a line, with the cure where something is wrong."""
+    mark = "ok " if check.ok else "BAD"
+    return f"{mark} {check.name:<12} {check.detail}" + ("" if check.ok else f"; {check.cure}")
+
+
+def seconds_text(seconds: float) -> str:
+    """A time as people say it."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours = whole // 60, whole // 3600
+    return f"{minutes} min {whole % 60} s" if hours == 0 else f"{hours} h {minutes % 60} min"

@@ -1,0 +1,91 @@
+"""The data. A domain supplies samples with labels in three splits, and how large things are in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import NLabels, Preset, Side
+from ..errors import InvalidValueError, UnknownNameError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled samples: x (N, ...) float32 in the domain's units, labels (N,) int64."""
+
+    x: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A domain of the paper's kind: samples that a base model generates and a judge labels."""
+
+    name: str
+    title: str
+    sample_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    label_counts: tuple[NLabels, ...]
+    "what a study of label counts tries here; 'all' is the whole training split"
+    presets: Mapping[str, Preset]
+    load: Callable[[Side], Mapping[Split, Samples]]
+    split_sizes: Mapping[Split, int]
+    data_id: Callable[[Side], str]
+    "a fingerprint of the data and of its splits, without loading them"
+    rule: Callable[[Side, NDArray[np.float32]], NDArray[np.int64]] | None = None
+    "labels samples (N, ...) where no judge needs to be trained"
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    "recipe -> what it sets otherwise in this domain"
+
+    def preset(self, name: str) -> Preset:
+        if name not in self.presets:
+            raise UnknownNameError(f"preset of {self.name}", name, self.presets)
+        return self.presets[name]
+
+
+def get_domain(name: str) -> Domain:
+    """The domain of that name. Raises UnknownNameError, with the nearest one."""
+    from . import digits, plane
+
+    domains = {domain.name: domain for domain in (digits.DIGITS, plane.PLANE)}
+    if name not in domains:
+        raise UnknownNameError("domain", name, domains)
+    return domains[name]
+
+
+def get_pair(text: str) -> tuple[Domain, Domain]:
+    """The two domains of 'SOURCE-TARGET', which must have as many classes as each other."""
+    source, dash, target = text.partition("-")
+    if not dash or not source or not target or "-" in target:
+        raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
+    a, b = get_domain(source), get_domain(target)
+    if len(a.class_names) != len(b.class_names):
+        raise InvalidValueError(
+            f"--pair {text}: {a.name} has {len(a.class_names)} classes and {b.name} has "
+            f"{len(b.class_names)}; a bridge needs one class for each class"
+        )
+    return a, b
+
+
+def stratified(samples: Samples, candidates: Sequence[int], share: float) -> tuple[list[int], list[int]]:
+    """Candidates split into (share, rest), class by class, by the hash of each sample's content.
+
+    The order of the source plays no part, so the split is the same wherever the same samples are.
+    """
+    digest = {i: hashlib.sha256(samples.x[i].tobytes()).hexdigest() for i in candidates}
+    chosen: set[int] = set()
+    for label in np.unique(samples.labels[list(candidates)]):
+        members = sorted((i for i in candidates if samples.labels[i] == label), key=lambda i: (digest[i], i))
+        chosen.update(members[: round(len(members) * share)])
+    return sorted(chosen), sorted(set(candidates) - chosen)

@@ -1,0 +1,49 @@
+"""Everything that bridgelab raises on purpose. Each message names the thing and what to do next.
+
+BridgelabError          the command line prints it as one line and exits with status 2
+├── UnknownNameError    no such study, domain, preset, recipe, key or choice; offers the nearest match
+├── InvalidValueError   a value of the wrong type or out of range
+├── StudyFileError      a user's study file that cannot be read, run or used
+├── DataError           data that is missing or is not what it should be
+├── LabError            a lab that cannot be read or written
+└── ClusterError        a Ray cluster or a device that cannot be had
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BridgelabError(Exception):
+    """The root: what a user can mend."""
+
+
+class UnknownNameError(BridgelabError):
+    """A name that is not among those that exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        known = sorted(known)
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        cure = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+        super().__init__(f"no {kind} '{name}'; {cure}" + (f" ({hint})" if hint else ""))
+
+
+class InvalidValueError(BridgelabError):
+    """A value of the wrong type or out of range."""
+
+
+class StudyFileError(BridgelabError):
+    """A study file that cannot be read, run or used."""
+
+
+class DataError(BridgelabError):
+    """Data that is missing or is not what it should be."""
+
+
+class LabError(BridgelabError):
+    """A lab that cannot be read or written."""
+
+
+class ClusterError(BridgelabError):
+    """A Ray cluster or a device that cannot be had."""

@@ -1,0 +1,85 @@
+"""Dotted keys: how an arm, a recipe and --set name a setting, and how a typed value gets there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pydantic
+
+from .config import BridgeConfig, ClassifierConfig, Settings, VAEConfig
+from .errors import InvalidValueError, UnknownNameError
+
+GROUPS: Mapping[str, tuple[type, tuple[str, ...]]] = {
+    "bridge": (BridgeConfig, ("bridge",)),
+    "vae": (VAEConfig, ("vae_a", "vae_b")),
+    "judge": (ClassifierConfig, ("judge_a", "judge_b")),
+}
+"""Prefix of a key -> the class that has its fields, and where in Settings it is kept."""
+
+TOP_LEVEL = ("n_labels", "labelled", "overlap")
+
+KEYS: tuple[str, ...] = TOP_LEVEL + tuple(
+    f"{prefix}.{field.name}" for prefix, (cls, _) in GROUPS.items() for field in dataclasses.fields(cls)
+)
+"""Every key that can be set."""
+
+
+def with_keys(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """The settings with the values of some keys replaced.
+
+    Raises UnknownNameError for a key that does not exist and InvalidValueError for a value of the
+    wrong type or out of range.
+    """
+    for key, value in values.items():
+        settings = _with_key(settings, key, value)
+    return settings
+
+
+def value_of(settings: Settings, key: str) -> Any:
+    """What a key stands at; of two base models, the value of side a."""
+    prefix, _, name = key.rpartition(".")
+    holder = getattr(settings, GROUPS[prefix][1][0]) if prefix else settings
+    return getattr(holder, name)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """KEY=VALUE as typed on a command line; a value that is not JSON is taken as text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise InvalidValueError(f"--set {text}: write KEY=VALUE, as in --set bridge.beta_swd=0.5")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, {"True": True, "False": False}.get(value, value)
+
+
+def _with_key(settings: Settings, key: str, value: Any) -> Settings:
+    if key not in KEYS:
+        raise UnknownNameError("key", key, KEYS)
+    prefix, _, name = key.rpartition(".")
+    try:
+        if not prefix:
+            return replace(settings, **{name: value})
+        replaced = {}
+        for place in GROUPS[prefix][1]:
+            holder = getattr(settings, place)
+            if holder is None:
+                raise InvalidValueError(f"{key}: a domain of this pair has no trained {prefix}; leave it out")
+            replaced[place] = replace(holder, **{name: value})
+        return replace(settings, **replaced)
+    except pydantic.ValidationError as error:
+        raise InvalidValueError(f"{key}={_shown(value)}: {_reason(error)}") from None
+
+
+def _reason(error: pydantic.ValidationError) -> str:
+    """All that pydantic says of a value, as one line."""
+    reasons = [problem["msg"].removeprefix("Input ") for problem in error.errors(include_url=False)]
+    return " or ".join(dict.fromkeys(reasons))
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

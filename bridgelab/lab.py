@@ -1,0 +1,130 @@
+"""Where artifacts live: a folder, or any URI that pyarrow.fs understands.
+
+An artifact is published whole: it is written under a name that begins with a dot, which no reader
+looks at, and then moved to its own. What is published never changes, so a second publication of one
+name is a no-op.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs as pafs
+
+from .errors import LabError
+
+
+class Lab:
+    """A lab at a path or URI. Nothing is created until something is published."""
+
+    def __init__(self, location: str | Path) -> None:
+        self.location = str(location)
+        self.address: str
+        "the same place from any working folder: what a worker is given"
+        try:
+            if "://" in self.location:
+                self.address = self.location
+                self._fs, self._root = pafs.FileSystem.from_uri(self.location)
+            else:
+                self.address = str(Path(location).expanduser().resolve())
+                self._fs, self._root = pafs.LocalFileSystem(), self.address
+        except (OSError, ValueError) as error:
+            raise LabError(f"no lab at {location}: {_line(error)}; give --lab a folder or a URI") from None
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder has been published."""
+        return bool(self._info(path).type != pafs.FileType.NotFound)
+
+    def names(self, folder: str) -> list[str]:
+        """What a folder holds, sorted; unpublished names (with a dot) are left out."""
+        with self._reporting(folder):
+            selector = pafs.FileSelector(self._at(folder), allow_not_found=True)
+            found = [info.base_name for info in self._fs.get_file_info(selector)]
+        return sorted(name for name in found if not name.startswith("."))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a published file."""
+        with self._reporting(path), self._fs.open_input_stream(self._at(path)) as stream:
+            return bytes(stream.read())
+
+    def read_json(self, path: str) -> Any:
+        """The value in a published JSON file."""
+        try:
+            return json.loads(self.read(path))
+        except ValueError as error:
+            raise LabError(f"{self.show(path)} is not JSON ({error}); remove it and run again") from None
+
+    def open(self, path: str) -> Any:
+        """A published file for random access, as pyarrow.parquet reads it."""
+        with self._reporting(path):
+            return self._fs.open_input_file(self._at(path))
+
+    def publish(self, path: str, data: bytes) -> None:
+        """Writes a file so that readers see all of it or nothing."""
+        folder, _, name = path.rpartition("/")
+        hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        with self._reporting(path):
+            self._fs.create_dir(self._at(folder), recursive=True)
+            with self._fs.open_output_stream(self._at(hidden)) as stream:
+                stream.write(data)
+            self._fs.move(self._at(hidden), self._at(path))
+
+    def publish_folder(self, path: str, files: Mapping[str, bytes]) -> None:
+        """Writes a folder of files so that readers see all of it or nothing."""
+        parent, _, name = path.rpartition("/")
+        hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
+        with self._reporting(path):
+            self._fs.create_dir(self._at(hidden), recursive=True)
+            for file_name, data in files.items():
+                with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
+                    stream.write(data)
+            try:
+                self._fs.move(self._at(hidden), self._at(path))
+            except OSError:
+                if not self.exists(path):
+                    raise
+                self._fs.delete_dir(self._at(hidden))  # somebody published the same content first
+
+    def remove(self, path: str) -> None:
+        """Removes a file or a folder; nothing happens where there is none."""
+        with self._reporting(path):
+            kind = self._info(path).type
+            if kind == pafs.FileType.Directory:
+                self._fs.delete_dir(self._at(path))
+            elif kind == pafs.FileType.File:
+                self._fs.delete_file(self._at(path))
+
+    def check_writable(self) -> None:
+        """Raises LabError unless a file can be written here and read back."""
+        probe = f".probe.{uuid.uuid4().hex}"
+        self.publish(f"results/{probe}", b"bridgelab")
+        if self.read(f"results/{probe}") != b"bridgelab":
+            raise LabError(f"the lab {self.location} does not give back what is written to it")
+        self.remove(f"results/{probe}")
+
+    def show(self, path: str) -> str:
+        """A path as a person would write it."""
+        return f"{self.location.rstrip('/')}/{path}"
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    def _info(self, path: str) -> pafs.FileInfo:
+        with self._reporting(path):
+            return self._fs.get_file_info(self._at(path))
+
+    @contextlib.contextmanager
+    def _reporting(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LabError(f"{self.show(path)}: {_line(error)}; check that the lab can be read and written") from None
+
+
+def _line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

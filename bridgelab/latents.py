@@ -1,0 +1,99 @@
+"""Latents: mean and deviation of q(z|x) for every sample of every split, made once.
+
+Bridges train on these and never touch pixels. Shapes: N samples, D latent.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from .base_models import BaseModel
+from .domains import SPLITS, Samples, Split
+from .errors import LabError
+from .lab import Lab
+
+CHUNK = 512
+"""Rows a pass. Every chunk is filled up to this size, so that a row's result does not depend on N."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The posteriors of one split: mu (N, D), sigma (N, D), labels (N,)."""
+
+    mu: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@torch.inference_mode()
+def encode(model: BaseModel, samples: Samples) -> Latents:
+    """The posteriors of all samples under a base model."""
+    mu, sigma = [], []
+    for chunk, n in chunks(torch.from_numpy(samples.x)):
+        mu_BD, sigma_BD = model.encode(chunk)
+        mu.append(mu_BD[:n])
+        sigma.append(sigma_BD[:n])
+    return Latents(torch.cat(mu).numpy(), torch.cat(sigma).numpy(), samples.labels)
+
+
+def chunks(rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
+    """Rows (N, ...) in chunks of CHUNK, the last one filled with zeros, and how many are real."""
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        n = len(chunk)
+        if n < CHUNK:
+            chunk = torch.cat([chunk, chunk.new_zeros(CHUNK - n, *chunk.shape[1:])])
+        yield chunk, n
+
+
+def make(lab: Lab, latents_id: str, model: BaseModel, samples: Mapping[Split, Samples]) -> None:
+    """Encodes every split and publishes lab/latents/<latents_id>, unless it is there."""
+    if not lab.exists(f"latents/{latents_id}"):
+        write(lab, latents_id, {split: encode(model, part) for split, part in samples.items()})
+
+
+def write(lab: Lab, latents_id: str, splits: Mapping[Split, Latents]) -> None:
+    """Publishes lab/latents/<latents_id>, a Parquet file a split."""
+    lab.publish_folder(
+        f"latents/{latents_id}", {f"{split}.parquet": _to_parquet(latents) for split, latents in splits.items()}
+    )
+
+
+def read(lab: Lab, latents_id: str) -> dict[Split, Latents]:
+    """The latents of all splits. Raises LabError where they are missing or damaged."""
+    return {split: _from_parquet(lab, f"latents/{latents_id}/{split}.parquet") for split in SPLITS}
+
+
+def _to_parquet(latents: Latents) -> bytes:
+    width = latents.mu.shape[1]
+    columns = {
+        "item": pa.array(np.arange(len(latents), dtype=np.int32)),
+        "label": pa.array(latents.labels.astype(np.uint8)),
+        "mu": pa.FixedSizeListArray.from_arrays(pa.array(latents.mu.ravel()), width),
+        "sigma": pa.FixedSizeListArray.from_arrays(pa.array(latents.sigma.ravel()), width),
+    }
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _from_parquet(lab: Lab, path: str) -> Latents:
+    try:
+        with lab.open(path) as file:
+            table = pq.read_table(file)
+        mu, sigma = (np.stack(table[name].to_numpy(zero_copy_only=False)) for name in ("mu", "sigma"))
+        return Latents(mu, sigma, table["label"].to_numpy().astype(np.int64))
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise LabError(f"{lab.show(path)} does not hold latents ({reason}); remove its folder and run again") from None

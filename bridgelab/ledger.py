@@ -1,0 +1,94 @@
+"""What a lab knows of a study: trials by state, failures by class, what runs now, the time left."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from .errors import LabError
+from .lab import Lab
+from .planning import available_cpus, manifests
+from .results import Results
+
+STATES = ("COMPLETE", "RUNNING", "WAITING", "FAIL")
+"""Optuna's names. RUNNING: in a pack that has begun and not ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A run of a study, or all that a lab has been asked for."""
+
+    study: str | None
+    study_id: str | None
+    counts: Mapping[str, int]
+    "trials by state"
+    failures: Mapping[str, int]
+    "failed trials by class"
+    running: tuple[Mapping[str, Any], ...]
+    "the manifests of packs that have begun"
+    seconds_left: float | None
+    "by the mean time of this run's finished trials on this machine's cores; None while there is none"
+
+    def as_json(self) -> dict[str, Any]:
+        """A status as a program reads it."""
+        return dataclasses.asdict(self)
+
+
+def status(lab: str | Lab, study: str | None = None, *, study_id: str | None = None) -> Status:
+    """The state of a study's latest run, of the run of `study_id`, or of the whole lab.
+
+    Raises LabError where the lab has no such run.
+    """
+    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    results = Results(lab)
+    members = results.read("members", where=None if study is None else pc.field("study") == study).to_pylist()
+    if study is not None:
+        latest = max(members, key=lambda row: row["planned_at"])["study_id"] if members else None
+        study_id = study_id or latest
+        members = [row for row in members if row["study_id"] == study_id]
+        if not members:
+            raise LabError(f"{lab.location} has no such run of '{study}'; run `bridgelab sweep {study}` first")
+    attempts = results.latest_attempts()
+    packs = tuple(manifests(lab))
+    in_packs = {trial_id for manifest in packs for trial_id in manifest["trials"]}
+    counts = dict.fromkeys(STATES, 0)
+    failures: collections.Counter[str] = collections.Counter()
+    wanted = dict.fromkeys(row["trial_id"] for row in members)
+    for trial_id in wanted:
+        row = attempts.get(trial_id)
+        if trial_id in in_packs and (row is None or row["state"] == "FAIL"):
+            counts["RUNNING"] += 1
+        elif row is None:
+            counts["WAITING"] += 1
+        else:
+            counts[row["state"]] += 1
+            if row["state"] == "FAIL":
+                failures[row["failure_class"]] += 1
+    running = tuple(pack for pack in packs if wanted.keys() & set(pack["trials"]))
+    return Status(
+        study=study,
+        study_id=study_id,
+        counts=counts,
+        failures=dict(failures),
+        running=running,
+        seconds_left=_seconds_left(results, wanted, counts["RUNNING"] + counts["WAITING"]),
+    )
+
+
+def _seconds_left(results: Results, wanted: Iterable[str], n_left: int) -> float | None:
+    if n_left == 0:
+        return 0.0
+    trials = results.read("trials", where=pc.field("trial_id").isin(list(wanted)) & (pc.field("state") == "COMPLETE"))
+    mean = pc.mean(pc.add(trials["train_s"], trials["evaluate_s"])).as_py()
+    return None if mean is None else n_left * mean / available_cpus()
+
+
+def studies_in(lab: str | Lab) -> list[str]:
+    """The studies that a lab has members of."""
+    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    return sorted(set(Results(lab).read("members")["study"].to_pylist()))

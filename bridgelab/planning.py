@@ -1,0 +1,285 @@
+"""What a sweep would do: what the lab has, what is missing, in which packs, in what time. Changes nothing."""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import special
+
+from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, TrialSpec, content_id
+from .domains import Split
+from .errors import InvalidValueError
+from .lab import Lab
+from .results import Results
+from .study import ResolvedStudy, Selection, resolve
+
+CPU_PACK_SIZES = ((64, 32), (128, 8), (512, 4))
+"""(hidden_dim, K): up to this width, packs of this many trials are the fastest on a CPU core."""
+RAY_START_S = 12.0
+"""Ray, and torch in its workers, until the first step."""
+SHARED_IN_A_PACK = (
+    "n_layers",
+    "hidden_dim",
+    "shared_dim",
+    "batch_size",
+    "labelled_batch_size",
+    "n_projections",
+    "n_steps",
+    "labelled_batch",
+    "swd",
+    "classifier",
+)
+"""The settings of a bridge that all members of a pack have in common; every other may differ."""
+N_TIMED = 64
+"""How many finished trials of a shape the expected time is taken from."""
+
+
+@dataclass(frozen=True)
+class PackPlan:
+    """Trials of equal shape, trained together as one Ray Tune trial."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def pack_id(self) -> str:
+        return content_id("pack", {"entries": [[e.spec.trial_id, e.attempt, e.trained] for e in self.entries]})
+
+    @property
+    def n_steps(self) -> int:
+        """Trial-steps: what progress is counted in."""
+        return sum(entry.spec.settings.bridge.n_steps for entry in self.entries if not entry.trained)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A sweep before it runs."""
+
+    study: ResolvedStudy
+    states: Mapping[str, str]
+    "trial_id -> cached, unfinished, new or failed; failed ones run again only on request"
+    judges: tuple[ModelSpec, ...]
+    "judges to train"
+    jobs: tuple[BaseModelJob, ...]
+    "base models to train, latents to encode"
+    packs: tuple[PackPlan, ...]
+    seconds: float
+    "expected, on n_workers CPU cores"
+    n_workers: int
+
+    def count(self, state: str) -> int:
+        """How many trials are in a state."""
+        return sum(found == state for found in self.states.values())
+
+    @property
+    def n_to_run(self) -> int:
+        return sum(len(pack.entries) for pack in self.packs)
+
+    @property
+    def split_sizes(self) -> dict[str, dict[Split, int]]:
+        """Samples by domain and split."""
+        return {domain.name: dict(domain.split_sizes) for domain in self.study.pair}
+
+
+def plan(
+    study: str | ResolvedStudy,
+    *,
+    lab: str | Lab = "./lab",
+    selection: Selection | None = None,
+    pack: int | None = None,
+    n_workers: int | None = None,
+    retry: bool = False,
+) -> Plan:
+    """What a sweep of a study would do with a lab; trains nothing and writes nothing.
+
+    `pack` is the number of trials in a pack (None: by shape), `retry` runs failed trials again. Raises
+    UnknownNameError and InvalidValueError for what cannot be planned, LabError for a lab that cannot
+    be read.
+    """
+    if pack is not None and pack < 1:
+        raise InvalidValueError(f"--pack {pack}: give 1 or more, or auto")
+    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
+    workers = n_workers or available_cpus()
+    trials = {member.trial.trial_id: member.trial for member in resolved.members}
+    states, entries = _states(lab, trials, retry)
+    packs = _packs(entries, pack, workers)
+    judges, jobs = _missing_models(lab, [entry.spec for entry in entries])
+    return Plan(
+        study=resolved,
+        states=states,
+        judges=judges,
+        jobs=jobs,
+        packs=packs,
+        seconds=_expected_seconds(lab, judges, jobs, packs, workers),
+        n_workers=workers,
+    )
+
+
+def available_cpus() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _states(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[dict[str, str], list[Entry]]:
+    """The state of each trial, and an entry for each one that has to run."""
+    results = Results(lab)
+    attempts, evaluated = results.latest_attempts(), results.evaluated()
+    in_packs = {trial_id for manifest in manifests(lab) for trial_id in manifest["trials"]}
+    states: dict[str, str] = {}
+    entries: list[Entry] = []
+    for trial_id, spec in trials.items():
+        row = attempts.get(trial_id)
+        if row is None:
+            states[trial_id] = "unfinished" if trial_id in in_packs else "new"
+            entries.append(Entry(spec, attempt=0, trained=False))
+        elif row["state"] == "COMPLETE":
+            done = (trial_id, spec.judge_id) in evaluated
+            states[trial_id] = "cached" if done else "unfinished"
+            if not done:
+                # Another judge than the one it was evaluated under: its bridge is sent across again.
+                kept = lab.exists(f"bridges/{trial_id}.safetensors")
+                entries.append(Entry(spec, attempt=row["attempt"] + (not kept), trained=kept))
+        else:
+            states[trial_id] = "failed"
+            if retry:
+                entries.append(Entry(spec, attempt=row["attempt"] + 1, trained=False))
+    return states, entries
+
+
+def manifests(lab: Lab) -> list[dict[str, Any]]:
+    """The packs that began and did not end, each with its pack_id."""
+    return [{"pack_id": name, **lab.read_json(f"packs/{name}/manifest.json")} for name in lab.names("packs")]
+
+
+def pack_shape(spec: TrialSpec) -> str:
+    """What trials of a pack have in common: the shapes of their tensors and the form of their losses."""
+    vae = spec.settings.vae_a
+    latent_dim = None if vae is None else vae.latent_dim
+    form = [getattr(spec.settings.bridge, name) for name in SHARED_IN_A_PACK]
+    return json.dumps([spec.base_a.domain, spec.base_b.domain, latent_dim, *form])
+
+
+def _shape_of_row(config: str) -> str:
+    """The pack_shape of a trial as its row in `trials` has it."""
+    spec = json.loads(config)
+    vae = spec["settings"]["vae_a"]
+    latent_dim = None if vae is None else vae["latent_dim"]
+    form = [spec["settings"]["bridge"].get(name) for name in SHARED_IN_A_PACK]
+    return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
+
+
+def _packs(entries: Iterable[Entry], size: int | None, n_workers: int) -> tuple[PackPlan, ...]:
+    groups: dict[tuple[str, bool], list[Entry]] = collections.defaultdict(list)
+    for entry in entries:
+        groups[pack_shape(entry.spec), entry.trained].append(entry)
+    packs = []
+    for group in groups.values():
+        most = size or next((k for w, k in CPU_PACK_SIZES if group[0].spec.settings.bridge.hidden_dim <= w), 1)
+        n_packs = -(-len(group) // most)
+        if size is None:
+            n_packs = min(len(group), -(-n_packs // n_workers) * n_workers)  # all workers end together
+        packs += [PackPlan(tuple(group[i::n_packs])) for i in range(n_packs)]
+    return tuple(sorted(packs, key=lambda pack: -pack.n_steps))
+
+
+def _missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:
+    """Judges and base models that the lab lacks and some trial needs."""
+    judges: dict[ModelSpec, None] = {}
+    jobs: dict[str, BaseModelJob] = {}
+    for spec in specs:
+        for side, base, judge in (("a", spec.base_a, spec.judge_a), ("b", spec.base_b, spec.judge_b)):
+            judges[judge] = None
+            jobs[base.latents_id] = BaseModelJob(base, judge, side)  # type: ignore[arg-type]
+    models, latents = set(lab.names("models")), set(lab.names("latents"))
+    missing = [
+        job
+        for job in jobs.values()
+        if job.spec.latents_id not in latents or (job.spec.kind != "identity" and job.spec.model_id not in models)
+    ]
+    return tuple(j for j in judges if j.kind != "rule" and j.model_id not in models), tuple(missing)
+
+
+def _expected_seconds(
+    lab: Lab, judges: Iterable[ModelSpec], jobs: Iterable[BaseModelJob], packs: tuple[PackPlan, ...], n_workers: int
+) -> float:
+    if not packs:
+        return 0.0
+    models = sum(_model_seconds(spec) for spec in (*judges, *(job.spec for job in jobs)))
+    measured = measured_step_seconds(lab)
+    bridges = 0.0
+    for pack in packs:
+        first = pack.entries[0].spec
+        bridges += pack.n_steps * measured.get(pack_shape(first), _guessed_step_seconds(first.settings.bridge))
+    return RAY_START_S + (models + bridges) / n_workers
+
+
+def measured_step_seconds(lab: Lab) -> dict[str, float]:
+    """Seconds of a core for a trial-step, by pack shape, from the latest finished trials of the lab."""
+    trials = Results(lab).read("trials").select(["state", "config", "steps", "train_s", "finished_at"]).to_pylist()
+    done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
+    seconds: dict[str, list[float]] = collections.defaultdict(list)
+    for trial in done[-N_TIMED * 8 :]:
+        seconds[_shape_of_row(trial["config"])].append(trial["train_s"] / trial["steps"])
+    return {shape: sum(s[-N_TIMED:]) / len(s[-N_TIMED:]) for shape, s in seconds.items()}
+
+
+def _guessed_step_seconds(c: BridgeConfig) -> float:
+    """Before anything has been measured: a fixed cost and the floating-point work at a plain CPU core's rate."""
+    n_weights = 2 * (c.n_layers - 1) * c.hidden_dim**2 + 10 * c.hidden_dim * (c.shared_dim + 16)
+    return 0.3e-3 + 6 * n_weights * 2 * (c.batch_size + c.labelled_batch_size) / 50e9
+
+
+def _model_seconds(spec: ModelSpec) -> float:
+    c = spec.config
+    if c is None:
+        return 0.5
+    n_weights = (1 if isinstance(c, ClassifierConfig) else 2) * (c.n_layers * c.hidden_dim**2 + 100 * c.hidden_dim)
+    return c.n_steps * (1.2e-3 + 6 * n_weights * c.batch_size / 60e9)
+
+
+def can_show(n: int) -> str:
+    """What n replicates can show at best, in words.
+
+    Arms are compared in pairs by an exact two-sided sign-flip test, whose smallest p is 2 / 2^n; Holm's
+    correction divides 0.05 by the number of comparisons.
+    """
+    if n < 2:
+        return "one replicate: no interval and no comparison; use --seeds 8 or more"
+    half_width = special.stdtrit(n - 1, 0.975) / math.sqrt(n)
+    smallest_p = 2 / 2**n
+    interval = f"95 % intervals reach {half_width:.2f} standard deviations to each side"
+    comparisons = math.floor(0.05 / smallest_p)
+    if comparisons == 0:
+        return (
+            f"{n} replicates: {interval}; no paired test can reach p < 0.05 (smallest p {smallest_p:.3f}): underpowered"
+        )
+    return (
+        f"{n} replicates: {interval}; paired tests reach p = {smallest_p:.2g}, "
+        f"enough for {comparisons} comparisons (Holm)"
+    )
+
+
+def as_json(found: Plan) -> dict[str, Any]:
+    """A plan as a program reads it."""
+    resolved = found.study
+    return {
+        "study": resolved.study.name,
+        "study_id": resolved.study_id,
+        "pair": resolved.pair_name,
+        "preset": resolved.preset,
+        "recipe": resolved.recipe,
+        "arms": len(resolved.arms),
+        "replicates": resolved.n_replicates,
+        "trials": len(found.states),
+        **{state: found.count(state) for state in ("cached", "unfinished", "new", "failed")},
+        "base_models": len(found.judges) + sum(job.spec.kind != "identity" for job in found.jobs),
+        "packs": len(found.packs),
+        "seconds": round(found.seconds, 1),
+        "splits": found.split_sizes,
+    }

@@ -1,0 +1,121 @@
+"""What the driver of a sweep writes to a lab: members, manifests, the rows of packs.
+
+A trial's bridge, predictions and metrics are published before its row in `trials`, the commit; then its
+pack's folder goes. Whatever stops a sweep, the same command goes on from what is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from .config import canonical_json
+from .lab import Lab
+from .planning import PackPlan, Plan
+from .results import SCHEMAS, Results, now
+from .study import ResolvedStudy
+
+ORDER = ("curves", "predictions", "metrics", "trials")
+"""In which a pack's rows are published."""
+
+
+def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
+    """Which arms and trials the study has. A later run with fewer replicates takes none away."""
+    results = Results(lab)
+    common = {
+        "study_id": resolved.study_id,
+        "study": resolved.study.name,
+        "definition": canonical_json(resolved.definition),
+        "pair": resolved.pair_name,
+        "preset": resolved.preset,
+        "recipe": resolved.recipe,
+        "planned_at": now(),
+    }
+    rows = [
+        {
+            **common,
+            "arm_id": member.arm.arm_id,
+            "arm_name": member.arm.name,
+            "arm_index": member.arm_index,
+            "arm": canonical_json(member.arm.varies),
+            "role": "reference" if member.arm.name == resolved.reference else "arm",
+            "replicate": member.replicate,
+            "trial_id": member.trial.trial_id,
+            "judge_id": member.trial.judge_id,
+        }
+        for member in resolved.members
+    ]
+    results.write("members", f"{resolved.study_id}-{resolved.n_replicates}", rows)
+
+
+def publish_manifest(lab: Lab, study: str, pack: PackPlan) -> None:
+    """Says that a pack runs, and which trials it holds."""
+    manifest = {
+        "trials": [entry.spec.trial_id for entry in pack.entries],
+        "attempts": [entry.attempt for entry in pack.entries],
+        "study": study,
+        "started_at": now().isoformat(timespec="seconds"),
+    }
+    lab.publish(f"packs/{pack.pack_id}/manifest.json", canonical_json(manifest).encode())
+
+
+def drop_finished_manifests(lab: Lab) -> None:
+    """Removes manifests of packs that ended otherwise: of a run that was killed, and planned anew."""
+    done = {trial_id for trial_id, row in Results(lab).latest_attempts().items() if row["state"] == "COMPLETE"}
+    for name in lab.names("packs"):
+        if done.issuperset(lab.read_json(f"packs/{name}/manifest.json")["trials"]):
+            lab.remove(f"packs/{name}")
+
+
+def publish_rows(lab: Lab, pack: PackPlan, rows: Mapping[str, pa.Table]) -> None:
+    """Commits a pack: its rows in ORDER, then its folder goes."""
+    results = Results(lab)
+    for table in ORDER:
+        if table in rows:
+            results.write(table, pack.pack_id, rows[table])
+    lab.remove(f"packs/{pack.pack_id}")
+
+
+def lost_rows(pack: PackPlan) -> pa.Table:
+    """Rows of trials whose worker died more than once."""
+    text = "the worker that trained this trial's pack died twice"
+    rows = [
+        {
+            "trial_id": entry.spec.trial_id,
+            "attempt": entry.attempt,
+            "state": "FAIL",
+            "failure_class": "lost",
+            "failure_text": text,
+            "config": canonical_json(entry.spec),
+            "pack_id": pack.pack_id,
+            "pack_size": len(pack.entries),
+            "finished_at": now(),
+        }
+        for entry in pack.entries
+        if not entry.trained
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMAS["trials"])
+
+
+def keep_best(lab: Lab, found: Plan) -> None:
+    """Removes the bridges that this sweep trained, but for each arm's best replicate on validation."""
+    metric = found.study.study.primary_metric
+    rows = Results(lab).read("metrics").select(["trial_id", "metric", "split", "value"]).to_pylist()
+    value = {r["trial_id"]: r["value"] for r in rows if r["metric"] == metric and r["split"] == "validation"}
+    best = set()
+    for arm in found.study.arms:
+        trials = [m.trial.trial_id for m in found.study.members if m.arm is arm and m.trial.trial_id in value]
+        best |= {max(trials, key=value.__getitem__)} if trials else set()
+    for pack in found.packs:
+        for entry in pack.entries:
+            if entry.spec.trial_id not in best:
+                lab.remove(f"bridges/{entry.spec.trial_id}.safetensors")
+
+
+def failures(lab: Lab, resolved: ResolvedStudy) -> dict[str, tuple[str, str]]:
+    """trial_id -> (failure class, text) of the study's trials that failed."""
+    attempts = Results(lab).latest_attempts()
+    ids = dict.fromkeys(member.trial.trial_id for member in resolved.members)
+    rows = {trial_id: attempts[trial_id] for trial_id in ids if trial_id in attempts}
+    return {i: (r["failure_class"], r["failure_text"]) for i, r in rows.items() if r["state"] == "FAIL"}

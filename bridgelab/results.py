@@ -1,0 +1,189 @@
+"""The Parquet schemas of a lab's results, and the store that reads and writes their parts.
+
+Every part of a table has the one explicit, typed schema. A trial's other rows are written before its
+row in `trials`, which is the commit: readers start from there, so an interrupted write shows nothing,
+and exactly-once is a property of reading (the latest attempt of each trial).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .errors import LabError
+from .lab import Lab
+
+SCHEMA_VERSION = "1"
+
+_ID = pa.string()
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_CLASS = pa.uint8()
+_WHEN = pa.timestamp("ms", tz="UTC")
+
+
+def _schema(**fields: pa.DataType) -> pa.Schema:
+    return pa.schema(fields.items(), metadata={"bridgelab_schema": SCHEMA_VERSION})
+
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    # which study has which arm and trial, and in what role; written before packs run
+    "members": _schema(
+        study_id=_ID,
+        study=_NAME,
+        definition=_NAME,  # the resolved study as canonical JSON
+        pair=_NAME,
+        preset=_NAME,
+        recipe=_NAME,
+        arm_id=_ID,
+        arm_name=_NAME,
+        arm_index=pa.int32(),
+        arm=_NAME,  # what varies, as canonical JSON
+        role=_NAME,  # reference or arm
+        replicate=pa.int32(),
+        trial_id=_ID,
+        judge_id=_ID,
+        planned_at=_WHEN,
+    ),
+    # one row a trial and attempt: its training
+    "trials": _schema(
+        trial_id=_ID,
+        attempt=pa.int32(),
+        state=_NAME,  # COMPLETE or FAIL
+        failure_class=_NAME,  # nan, oom, lost, error; null when COMPLETE
+        failure_text=pa.string(),
+        config=pa.string(),  # the TrialSpec as canonical JSON
+        domain_a=_NAME,
+        domain_b=_NAME,
+        base_a=_ID,  # model_id
+        base_b=_ID,
+        base_a_sha256=pa.string(),  # of the weights that were used; null for the identity
+        base_b_sha256=pa.string(),
+        label_seed=pa.int64(),
+        bridge_seed=pa.int64(),
+        n_train=pa.int32(),  # the samples of side a that the bridge could draw from
+        steps=pa.int32(),
+        train_s=pa.float64(),  # this trial's share of its pack's time
+        evaluate_s=pa.float64(),
+        device=_NAME,
+        pack_id=_ID,
+        pack_size=pa.int32(),
+        versions=_NAME,  # JSON: bridgelab, torch, ray, numpy, python
+        host=_NAME,
+        finished_at=_WHEN,
+    ),
+    "metrics": _schema(
+        trial_id=_ID,
+        attempt=pa.int32(),
+        metric=_NAME,
+        split=_NAME,
+        value=pa.float64(),
+        n_eval=pa.int32(),
+        judge_id=_ID,
+        metric_version=pa.int32(),
+    ),
+    # per evaluated item of a direction's source domain; classes are the judges'
+    "predictions": _schema(
+        trial_id=_NAME,
+        attempt=pa.int32(),
+        judge_id=_NAME,
+        direction=_NAME,  # ab or ba
+        split=_NAME,
+        item=pa.int32(),  # position in the split
+        true_label=_CLASS,
+        original=_CLASS,  # the sample itself
+        source=_CLASS,  # the sample after its base model: decode(z)
+        transferred=_CLASS,  # across the bridge, in the other domain
+        reconstructed=_CLASS,  # through the bridge and back into its own domain
+        shared=_CLASS,  # the bridge's own classifier on z'
+    ),
+    "curves": _schema(
+        trial_id=_NAME,
+        attempt=pa.int32(),
+        step=pa.int32(),
+        term=_NAME,  # total, or a term of the loss before its weight
+        value=pa.float32(),
+    ),
+}
+
+_KEYS: Mapping[str, Sequence[str]] = {
+    "members": ("study_id", "arm_name", "replicate", "planned_at"),
+    "trials": ("trial_id", "attempt"),
+    "metrics": ("trial_id", "attempt", "metric", "split", "judge_id", "metric_version"),
+    "predictions": ("trial_id", "attempt", "judge_id", "direction", "split", "item"),
+    "curves": ("trial_id", "attempt", "step", "term"),
+}
+"""What a row is known by: of rows that share it, readers keep one."""
+
+
+class Results:
+    """The results of a lab: five tables of Parquet parts."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def write(self, table: str, part: str, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
+        """Publishes a part of a table; nothing is written where there are no rows."""
+        data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+        if data.num_rows:
+            sink = io.BytesIO()
+            pq.write_table(data.cast(SCHEMAS[table]), sink, compression="zstd")
+            self.lab.publish(f"results/{table}/part-{part}.parquet", sink.getvalue())
+
+    def read(self, table: str, *, where: pc.Expression | None = None) -> pa.Table:
+        """All rows of a table, without those that repeat another's key; `where` selects rows early."""
+        parts = [
+            self._read_part(f"results/{table}/{name}", SCHEMAS[table], where)
+            for name in self.lab.names(f"results/{table}")
+            if name.startswith("part-") and name.endswith(".parquet")
+        ]
+        if not parts:
+            return SCHEMAS[table].empty_table()
+        return _without_repeats(pa.concat_tables(parts).unify_dictionaries(), _KEYS[table])
+
+    def latest_attempts(self) -> dict[str, dict[str, Any]]:
+        """trial_id -> the row that speaks for the trial: its COMPLETE attempt, else its latest one."""
+        columns = ["trial_id", "attempt", "state", "failure_class", "failure_text"]
+        rows = self.read("trials").select(columns).to_pylist()
+        rows.sort(key=lambda row: (row["state"] == "COMPLETE", row["attempt"]))
+        return {row["trial_id"]: row for row in rows}
+
+    def evaluated(self) -> set[tuple[str, str]]:
+        """(trial_id, judge_id) of every trial that has its metrics."""
+        metrics = self.read("metrics").select(["trial_id", "judge_id"])
+        return set(zip(metrics["trial_id"].to_pylist(), metrics["judge_id"].to_pylist(), strict=True))
+
+    def _read_part(self, path: str, schema: pa.Schema, where: pc.Expression | None) -> pa.Table:
+        with self.lab.open(path) as file:
+            try:
+                part = pq.read_table(file, filters=where)
+            except (pa.ArrowInvalid, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise LabError(f"{self.lab.show(path)} is not a part of results ({reason}); move it away") from None
+        if not part.schema.equals(schema):
+            raise LabError(f"{self.lab.show(path)} has another schema than version {SCHEMA_VERSION}; move it away")
+        return part
+
+
+def now() -> dt.datetime:
+    """The time, for columns that record when something was done and that nothing is computed from."""
+    return dt.datetime.now(dt.UTC)
+
+
+def _without_repeats(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    position = pa.array(np.arange(rows.num_rows))
+    keyed = pa.table({name: _plain(rows[name]) for name in key} | {"position": position})
+    last = keyed.group_by(list(key), use_threads=False).aggregate([("position", "max")])
+    if last.num_rows == rows.num_rows:
+        return rows
+    return rows.take(last["position_max"].combine_chunks().sort())
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column

@@ -1,0 +1,281 @@
+"""From a study to its arms and trials. Imports neither torch nor ray."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .config import (
+    LABEL_COUNTS,
+    RECIPES,
+    Arm,
+    ModelSpec,
+    Preset,
+    Settings,
+    Side,
+    Study,
+    TrialSpec,
+    canonical,
+    content_id,
+)
+from .domains import Domain, get_pair
+from .errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError
+from .keys import KEYS, value_of, with_keys
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What chooses one run of a study: the options that a study's commands share."""
+
+    pair: str | None = None
+    preset: str = "desk"
+    recipe: str = "default"
+    n_replicates: int | None = None
+    n_base: int | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trial with its place in a study."""
+
+    arm: Arm
+    arm_index: int
+    replicate: int
+    trial: TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedStudy:
+    """A study over one pair at one size with one recipe: everything but the seeds is decided."""
+
+    study: Study
+    source_sha256: str | None
+    "of a user's own study file; None for ours"
+    pair: tuple[Domain, Domain]
+    preset: str
+    recipe: str
+    overrides: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    n_replicates: int
+    n_base: int | None
+    "how many pairs of base models the replicates share; None: each has its own"
+
+    @property
+    def pair_name(self) -> str:
+        return f"{self.pair[0].name}-{self.pair[1].name}"
+
+    @property
+    def reference(self) -> str:
+        """The name of the arm that the others are compared with; the last one where the study names none."""
+        return self.study.reference or self.arms[-1].name
+
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """What study_id is the hash of. Neither the number of replicates nor a wording is part of it."""
+        return {
+            "name": self.study.name,
+            "source_sha256": self.source_sha256,
+            "pair": self.pair_name,
+            "preset": self.preset,
+            "recipe": self.recipe,
+            "overrides": canonical(self.overrides),
+            "n_base": self.n_base,
+            "arms": {arm.name: arm.arm_id for arm in self.arms},
+        }
+
+    @cached_property
+    def study_id(self) -> str:
+        return content_id("study", self.choices)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The resolved study as JSON values, with all that a report says of it."""
+        return {**self.choices, "study": canonical(self.study)}
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """Every arm in every replicate."""
+        return tuple(
+            Member(arm, index, replicate, self._trial(arm.settings, replicate))
+            for index, arm in enumerate(self.arms)
+            for replicate in range(self.n_replicates)
+        )
+
+    def _trial(self, settings: Settings, replicate: int) -> TrialSpec:
+        base = replicate if self.n_base is None else replicate % self.n_base
+        a, b = self.pair
+        # Two models of one domain are two initialisations of one architecture: 2i and 2i + 1.
+        seed_a, seed_b = (2 * base, 2 * base + 1) if a.name == b.name else (base, base)
+        return TrialSpec(
+            settings=settings,
+            base_a=base_model(a, "a", settings, seed_a),
+            base_b=base_model(b, "b", settings, seed_b),
+            judge_a=judge(a, "a", settings),
+            judge_b=judge(b, "b", settings),
+            label_seed=replicate,
+            bridge_seed=replicate,
+        )
+
+
+def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> ModelSpec:
+    """The base model of a side; the identity has no seed."""
+    config = settings.vae_a if side == "a" else settings.vae_b
+    kind, seed = ("identity", 0) if config is None else ("vae", seed)
+    return ModelSpec(kind=kind, domain=domain.name, data_id=domain.data_id(side), config=config, seed=seed)  # type: ignore[arg-type]
+
+
+def judge(domain: Domain, side: Side, settings: Settings) -> ModelSpec:
+    """The judge of a side: one a domain, trained once."""
+    config = settings.judge_a if side == "a" else settings.judge_b
+    kind = "rule" if config is None else "classifier"
+    return ModelSpec(kind=kind, domain=domain.name, data_id=domain.data_id(side), config=config, seed=0)  # type: ignore[arg-type]
+
+
+def study_names() -> list[str]:
+    """The studies that come with bridgelab."""
+    import search_spaces
+
+    return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
+
+
+def load_study(name: str) -> tuple[Study, str | None]:
+    """A study by name, or from a Python file of the user's own with the sha256 of its source.
+
+    The file is code and is run. Raises UnknownNameError or StudyFileError.
+    """
+    if name.endswith(".py") or "/" in name:
+        return _from_file(Path(name))
+    if name not in study_names():
+        raise UnknownNameError("study", name, study_names(), "a file of your own is given as a path, ./mine.py")
+    study = importlib.import_module(f"search_spaces.{name}").study()
+    assert isinstance(study, Study)
+    return study, None
+
+
+def _from_file(path: Path) -> tuple[Study, str]:
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    try:
+        exec(compile(source, str(path), "exec"), namespace)
+        study = namespace["study"]()
+    except SyntaxError as error:
+        raise StudyFileError(f"{path}:{error.lineno}: {error.msg}; mend that line") from None
+    except KeyError as error:
+        if error.args != ("study",):
+            raise StudyFileError(f"{path} raised KeyError: {error}") from None
+        raise StudyFileError(f"{path} has no function study(); write `def study() -> Study`") from None
+    except BridgelabError as error:
+        raise StudyFileError(f"{path}: {error}") from None
+    except Exception as error:  # whatever a user's code raises is told in one line
+        raise StudyFileError(f"{path} raised {type(error).__name__}: {error}") from None
+    if not isinstance(study, Study):
+        raise StudyFileError(f"{path}: study() returned {type(study).__name__}; return a bridgelab.config.Study")
+    return study, hashlib.sha256(source.encode()).hexdigest()
+
+
+def resolve(name: str, selection: Selection | None = None) -> ResolvedStudy:
+    """A study by name or path, with every setting of every arm decided.
+
+    From weak to strong: the preset's sizes, the recipe, what the recipe sets otherwise in this pair's
+    domains, the study's base, --set, the arm. Raises UnknownNameError or InvalidValueError.
+    """
+    chosen = selection or Selection()
+    study, source_sha256 = load_study(name)
+    pair = get_pair(chosen.pair or study.pair)
+    presets = (pair[0].preset(chosen.preset), pair[1].preset(chosen.preset))
+    if chosen.recipe not in RECIPES:
+        raise UnknownNameError("recipe", chosen.recipe, RECIPES)
+    base = _base_settings(study, pair, presets, chosen)
+    return ResolvedStudy(
+        study=study,
+        source_sha256=source_sha256,
+        pair=pair,
+        preset=chosen.preset,
+        recipe=chosen.recipe,
+        overrides=chosen.overrides,
+        arms=_arms(study, pair, base, chosen.overrides),
+        n_replicates=_at_least_1("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
+        n_base=None if chosen.n_base is None else _at_least_1("--base-seeds", chosen.n_base, 1),
+    )
+
+
+def _base_settings(
+    study: Study, pair: tuple[Domain, Domain], presets: tuple[Preset, Preset], chosen: Selection
+) -> Settings:
+    a, b = presets
+    settings = Settings(vae_a=a.vae, vae_b=b.vae, judge_a=a.judge, judge_b=b.judge)
+    # A bridge between two domains is as large as the more demanding of them asks for.
+    sizes = max((a.bridge, b.bridge), key=lambda s: (s["bridge.hidden_dim"], s["bridge.n_steps"]))
+    layers = [sizes, RECIPES[chosen.recipe], *(d.recipes.get(chosen.recipe, {}) for d in pair)]
+    for values in (*layers, study.base, chosen.overrides):
+        settings = with_keys(settings, values)
+    return settings
+
+
+def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: Mapping[str, Any]) -> tuple[Arm, ...]:
+    variations = dict(study.arms) if study.arms else _grid(study, pair)
+    varied = list(dict.fromkeys(key for values in variations.values() for key in values))
+    for key in varied:
+        if key not in KEYS:
+            raise UnknownNameError(f"key in study '{study.name}',", key, KEYS)
+        if key in overrides:
+            raise InvalidValueError(f"--set {key}: study '{study.name}' varies it; leave it out, or copy the study")
+    arms = []
+    for name, values in variations.items():
+        settings = with_keys(base, values)
+        _check(settings, pair, name)
+        arms.append(Arm(name=name, varies={key: value_of(settings, key) for key in varied}, settings=settings))
+    if study.reference and study.reference not in variations:
+        raise UnknownNameError(f"reference arm of study '{study.name}',", study.reference, variations)
+    return tuple(arms)
+
+
+def _grid(study: Study, pair: tuple[Domain, Domain]) -> dict[str, Mapping[str, Any]]:
+    common = [n for n in pair[0].label_counts if n in pair[1].label_counts]
+    axes = {key: common if values == LABEL_COUNTS else values for key, values in study.grid.items()}
+    cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return {", ".join(f"{key}={value}" for key, value in cell.items()): cell for cell in cells}
+
+
+def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
+    a, b = pair
+    same_data = a.data_id("a") == b.data_id("b")
+    for key in ("labelled", "overlap"):
+        if getattr(settings, key) != getattr(Settings(), key) and not same_data:
+            raise InvalidValueError(
+                f"{key}={getattr(settings, key)}: {a.name} and {b.name} hold different samples here; leave it out"
+            )
+    n_train = min(a.split_sizes["train"], b.split_sizes["train"])
+    n_train //= 2 if settings.overlap == "disjoint" else 1
+    if settings.n_labels != "all" and settings.n_labels > n_train:
+        raise InvalidValueError(
+            f"n_labels={settings.n_labels} in arm '{arm}': {a.name}-{b.name} has {n_train} training samples; use 'all'"
+        )
+    widths = [
+        domain.sample_shape[0] if vae is None else vae.latent_dim
+        for domain, vae in ((a, settings.vae_a), (b, settings.vae_b))
+    ]
+    if widths[0] != widths[1]:
+        raise InvalidValueError(
+            f"{a.name} has {widths[0]} latent dimensions and "
+            f"{b.name} has {widths[1]}; --set vae.latent_dim=N makes them equal"
+        )
+
+
+def _at_least_1(option: str, value: int | None, default: int) -> int:
+    if value is None:
+        return default
+    if value < 1:
+        raise InvalidValueError(f"{option} {value}: give 1 or more")
+    return value

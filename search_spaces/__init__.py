@@ -1,0 +1,1 @@
+"""One file for each published table or question; each has `def study() -> Study`."""

@@ -1,0 +1,87 @@
+"""n, mean and interval of each arm, against numbers worked by hand and by scipy."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import analysis
+from analysis.summary import student_t
+from bridgelab.errors import LabError
+
+
+def by_replicate(arm: str, replicate: int, metric: str) -> float:
+    return 0.5 + 0.1 * replicate
+
+
+def test_the_interval_is_students_t() -> None:
+    values = pd.Series([0.91, 0.95, 0.93, 0.97, 0.92])
+    mean, sd, low, high = student_t(values)
+    expected = stats.t.interval(0.95, 4, loc=values.mean(), scale=stats.sem(values))
+    assert (low, high) == pytest.approx(expected)
+    assert (mean, sd) == pytest.approx((0.936, math.sqrt(0.00232 / 4)), abs=1e-9)
+
+
+def test_one_value_has_a_mean_and_no_interval_and_none_has_neither() -> None:
+    assert student_t(pd.Series([0.5]))[0] == 0.5
+    assert math.isnan(student_t(pd.Series([0.5]))[2])
+    assert math.isnan(student_t(pd.Series([], dtype=float))[0])
+
+
+def test_the_interval_covers_the_mean_of_normal_replicates_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(2000):
+        _, _, low, high = student_t(pd.Series(0.5 + 0.05 * rng.normal(size=8)))
+        covered += low <= 0.5 <= high
+    assert 0.93 < covered / 2000 < 0.97
+
+
+def test_the_interval_of_an_accuracy_ends_at_0_and_1() -> None:
+    _, _, low, high = student_t(pd.Series([0.1, 0.9]))
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_a_summary_has_every_arm_and_metric_in_order(lab, fill) -> None:
+    fill("label_efficiency", by_replicate)
+    found = analysis.summarize(analysis.read_run(lab, "label_efficiency"))
+    assert len(found) == 6 * 10
+    assert list(found["arm_name"].unique()) == [f"n_labels={n}" for n in (0, 10, 50, 100, 500, "all")]
+    assert found["mean"].to_numpy() == pytest.approx(0.65)
+    assert set(found["n"]) == {4}
+    assert set(found["n_eval"]) == {359}
+
+
+def test_n_base_counts_pairs_of_base_models(lab, fill) -> None:
+    fill("label_efficiency", by_replicate, n_replicates=6, n_base=2)
+    found = analysis.summarize(analysis.read_run(lab, "label_efficiency"))
+    assert (set(found["n"]), set(found["n_base"])) == ({6}, {2})
+
+
+def test_a_failed_trial_is_counted_and_not_averaged(lab, fill) -> None:
+    fill("label_efficiency", by_replicate, failed=(("n_labels=0", 3),))
+    found = analysis.summarize(analysis.read_run(lab, "label_efficiency")).iloc[0]
+    assert (found["n"], found["n_planned"]) == (3, 4)
+    assert found["mean"] == pytest.approx(0.6)
+
+
+def test_the_latest_run_is_read_and_others_by_their_id(lab, fill) -> None:
+    first = fill("label_efficiency", by_replicate)
+    second = fill("label_efficiency", by_replicate, recipe="paper")
+    assert analysis.read_run(lab, "label_efficiency").study_id == second.study_id
+    chosen = analysis.read_run(lab, "label_efficiency", study_id=first.study_id)
+    assert (chosen.study_id, chosen.recipe) == (first.study_id, "default")
+
+
+def test_a_smaller_run_takes_no_replicate_away(lab, fill) -> None:
+    fill("label_efficiency", by_replicate, n_replicates=4)
+    fill("label_efficiency", by_replicate, n_replicates=2)
+    assert analysis.read_run(lab, "label_efficiency").members["replicate"].nunique() == 4
+    assert analysis.read_run(lab, "label_efficiency", n_replicates=3).members["replicate"].nunique() == 3
+
+
+def test_a_lab_without_the_run_says_what_to_do(lab) -> None:
+    with pytest.raises(LabError, match="bridgelab sweep label_efficiency"):
+        analysis.read_run(lab, "label_efficiency")

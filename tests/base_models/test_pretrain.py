@@ -1,0 +1,133 @@
+"""Base models and judges: reproducible, chosen on validation, and good enough to build on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from bridgelab.base_models import checkpoint, pretrain
+from bridgelab.config import STAGE_VERSIONS, BaseModelJob
+from bridgelab.domains import Samples, get_domain
+from bridgelab.errors import LabError
+from bridgelab.keys import with_keys
+from bridgelab.lab import Lab
+from bridgelab.study import Selection, base_model, judge, resolve
+
+DIGITS = get_domain("digits")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return DIGITS.load("a")
+
+
+def specs(preset: str, **values):
+    """The base model of replicate 0 on side a, and the judge."""
+    arm = resolve("component_ablation", Selection(preset=preset)).arms[0]
+    settings = with_keys(arm.settings, values)
+    return base_model(DIGITS, "a", settings, 0), judge(DIGITS, "a", settings)
+
+
+SHORT = {"vae.n_steps": 30, "judge.n_steps": 30}
+
+
+def state(module) -> dict[str, torch.Tensor]:
+    return module.state_dict()
+
+
+def test_training_twice_gives_the_same_bits(samples) -> None:
+    vae, classifier = specs("smoke", **SHORT)
+    for train, spec in ((pretrain.train_vae, vae), (pretrain.train_classifier, classifier)):
+        first, second = (state(train(spec, DIGITS, samples)) for _ in range(2))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_two_seeds_give_two_models(samples) -> None:
+    vae, _ = specs("smoke", **SHORT)
+    first = state(pretrain.train_vae(vae, DIGITS, samples))
+    second = state(pretrain.train_vae(dataclasses.replace(vae, seed=1), DIGITS, samples))
+    assert not any(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_nothing_is_chosen_on_the_test_split(samples) -> None:
+    rng = np.random.default_rng(0)
+    noise = Samples(rng.random(samples["test"].x.shape, dtype=np.float32), samples["test"].labels)
+    vae, classifier = specs("smoke", **SHORT)
+    for train, spec in ((pretrain.train_vae, vae), (pretrain.train_classifier, classifier)):
+        honest, blind = state(train(spec, DIGITS, samples)), state(train(spec, DIGITS, {**samples, "test": noise}))
+        assert all(torch.equal(honest[name], blind[name]) for name in honest)
+
+
+def test_the_best_state_on_validation_is_kept(samples) -> None:
+    _, spec = specs("smoke", **{"judge.n_steps": 60, "judge.learning_rate": 0.3})
+    model = pretrain.train_classifier(spec, DIGITS, samples)
+    last = pretrain.train_classifier(
+        spec, DIGITS, {**samples, "validation": Samples(samples["train"].x[:1], samples["train"].labels[:1])}
+    )
+    x, y = torch.from_numpy(samples["validation"].x), torch.from_numpy(samples["validation"].labels)
+    assert (model.classify(x) == y).float().mean() >= (last.classify(x) == y).float().mean()
+
+
+def test_training_draws_nothing_from_the_global_generators(samples) -> None:
+    before = torch.random.get_rng_state()
+    for train, spec in zip((pretrain.train_vae, pretrain.train_classifier), specs("smoke", **SHORT), strict=True):
+        train(spec, DIGITS, samples)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_saved_model_is_the_one_that_was_trained(lab: Lab, samples) -> None:
+    vae, classifier = specs("smoke", **SHORT)
+    pretrain.make_judge(lab, classifier, samples)
+    pretrain.make_base_model(lab, BaseModelJob(vae, classifier, "a"), samples)
+    trained = state(pretrain.train_vae(vae, DIGITS, samples))
+    loaded = state(checkpoint.load(lab, vae, DIGITS))
+    assert all(torch.equal(trained[name], loaded[name]) for name in trained)
+    assert lab.names(f"models/{vae.model_id}") == ["config.json", "metrics.json", "model.safetensors"]
+
+
+def test_a_model_that_the_lab_has_is_not_trained_again(lab: Lab, samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    vae, classifier = specs("smoke", **SHORT)
+    for _ in range(2):
+        pretrain.make_judge(lab, classifier, samples)
+        pretrain.make_base_model(lab, BaseModelJob(vae, classifier, "a"), samples)
+        monkeypatch.setattr(pretrain, "train_vae", None)
+        monkeypatch.setattr(pretrain, "train_classifier", None)
+
+
+def test_a_damaged_model_is_named(lab: Lab, samples) -> None:
+    _, classifier = specs("smoke", **SHORT)
+    lab.publish_folder(f"models/{classifier.model_id}", {"model.safetensors": b"damaged"})
+    with pytest.raises(LabError, match=f"{classifier.model_id}.*remove its folder"):
+        checkpoint.load(lab, classifier, DIGITS)
+
+
+def test_a_model_under_the_name_of_another_is_named(lab: Lab, samples) -> None:
+    vae, classifier = specs("smoke", **SHORT)
+    model = pretrain.train_classifier(classifier, DIGITS, samples)
+    checkpoint.save(lab, vae, model, {})
+    with pytest.raises(LabError, match="does not hold the vae of its name"):
+        checkpoint.load(lab, vae, DIGITS)
+
+
+GOLDEN = {1: {"vae": 969.587, "classifier": 1.51368}}
+"""Of each version of the stage: the loss on validation after 30 steps."""
+
+
+def test_the_base_model_stage_gives_its_golden_numbers(samples) -> None:
+    vae, classifier = specs("smoke", **SHORT)
+    golden = GOLDEN[STAGE_VERSIONS["base_model"]]
+    x, y = torch.from_numpy(samples["validation"].x), torch.from_numpy(samples["validation"].labels)
+    elbo = pretrain.train_vae(vae, DIGITS, samples).negative_elbo(x, torch.zeros(len(x), vae.config.latent_dim))
+    entropy = torch.nn.functional.cross_entropy(pretrain.train_classifier(classifier, DIGITS, samples)(x), y)
+    assert float(elbo) == pytest.approx(golden["vae"], rel=1e-4)
+    assert float(entropy) == pytest.approx(golden["classifier"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_at_desk_size_the_judge_and_the_vae_of_the_digits_are_good_enough(lab: Lab, samples) -> None:
+    vae, classifier = specs("desk")
+    pretrain.make_judge(lab, classifier, samples)
+    pretrain.make_base_model(lab, BaseModelJob(vae, classifier, "a"), samples)
+    assert lab.read_json(f"models/{classifier.model_id}/metrics.json")["accuracy_test"] >= 0.97
+    assert lab.read_json(f"models/{vae.model_id}/metrics.json")["reconstruction_accuracy_test"] >= 0.94

@@ -1,0 +1,125 @@
+"""The command line: one line and exit 2 for what cannot be, JSON and nothing else for programs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridgelab import cli
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """run("plan", "label_efficiency") -> (exit status, stdout, stderr), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BRIDGELAB_DATA", raising=False)
+    monkeypatch.delenv("BRIDGELAB_LAB", raising=False)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bridgelab", *words])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        return int(stopped.value.code or 0), said.out, said.err
+
+    return run
+
+
+MISTAKES = [
+    ("swep label_efficiency", "did you mean 'sweep'"),
+    ("sweep", "missing argument 'study'"),
+    ("sweep label_eficiency", "did you mean 'label_efficiency'"),
+    ("plan label_efficiency --pair digits-fashon", "no domain 'fashon'"),
+    ("plan label_efficiency --pair digits-plane", "10 classes"),
+    ("plan label_efficiency --preset dsk", "did you mean 'desk'"),
+    ("plan label_efficiency --recipe papr", "did you mean 'paper'"),
+    ("plan label_efficiency --set bridge.beta_swdd=1", "did you mean 'bridge.beta_swd'"),
+    ("plan label_efficiency --set bridge.beta_swd=-1", "greater than or equal to 0"),
+    ("plan label_efficiency --set bridge.n_steps=many", "valid integer"),
+    ("plan label_efficiency --set bridge.n_steps", "key=value"),
+    ("plan label_efficiency --sedes 3", "--seeds"),
+    ("plan label_efficiency --seeds many", "'--seeds'"),
+    ("plan label_efficiency --seeds 0", "give 1 or more"),
+    ("plan label_efficiency --pack none", "or auto"),
+    ("plan label_efficiency --data nowhere", "no such folder"),
+    ("plan ./mine.py", "mine.py"),
+    ("plan label_efficiency --lab gopher://x", "gopher"),
+    ("sweep label_efficiency --device tpu", "'cuda'"),
+    ("sweep label_efficiency --keep none", "'best'"),
+    ("sweep label_efficiency --address nowhere", "host:port"),
+    ("sweep label_efficiency --address 127.0.0.1:9", "no ray cluster at 127.0.0.1:9"),
+    ("table label_efficiency", "bridgelab sweep label_efficiency"),
+    ("table label_efficiency --format html", "'tex'"),
+    ("status label_efficiency", "bridgelab sweep label_efficiency"),
+    ("report", "no run of any study"),
+]
+
+
+@pytest.mark.parametrize(("line", "cure"), MISTAKES)
+def test_a_mistake_is_one_line_that_names_the_cure_and_exits_with_2(run, tmp_path: Path, line: str, cure: str) -> None:
+    status, out, err = run(*line.split())
+    assert (status, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1
+    assert cure in err.lower()
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_study_is_a_line(run) -> None:
+    status, out, _ = run("studies")
+    assert status == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "Table 3" in lines["label_efficiency"]
+    assert "6 x 8" in lines["label_efficiency"]
+
+
+@pytest.mark.parametrize("words", [["studies", "--json"], ["plan", "label_efficiency", "--json"], ["status", "--json"]])
+def test_json_is_all_that_is_on_stdout(run, words: list[str]) -> None:
+    status, out, err = run(*words)
+    assert (status, err) == (0, "")
+    json.loads(out)
+
+
+def test_a_plan_as_json_has_what_programs_read(run) -> None:
+    found = json.loads(run("plan", "label_efficiency", "--preset", "smoke", "--json")[1])
+    assert found.keys() >= {"trials", "cached", "unfinished", "new", "packs", "seconds"}
+    assert (found["trials"], found["new"]) == (12, 12)
+
+
+def test_a_plan_for_people_says_what_will_happen(run) -> None:
+    out = run("plan", "label_efficiency")[1]
+    for said in ("6 x 8 replicates = 48 trials", "train 1,259", "48 new", "2 packs", "about", "6 comparisons"):
+        assert said in out
+
+
+def test_the_lab_and_the_data_can_come_from_the_environment(run, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BRIDGELAB_LAB", str(tmp_path / "elsewhere"))
+    assert "elsewhere" in run("table", "label_efficiency")[2]
+    monkeypatch.setenv("BRIDGELAB_DATA", str(tmp_path / "nowhere"))
+    assert run("plan", "label_efficiency")[0] == 2
+
+
+def test_the_doctor_finds_this_machine_well(run) -> None:
+    status, out, _ = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)}
+    assert status == 0, [check for check in checks.values() if not check["ok"]]
+    assert "1259" in checks["data"]["detail"]
+
+
+def test_the_doctor_says_how_to_mend_what_is_wrong(run) -> None:
+    status, out, _ = run("doctor", "--address", "127.0.0.1:9", "--data", "nowhere")
+    bad = [line for line in out.splitlines() if line.startswith("BAD")]
+    assert status == 2
+    assert len(bad) == 2
+    assert "ray start --head" in "\n".join(bad)
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['bridgelab', '--help']\nfrom bridgelab.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print({'torch', 'ray', 'pandas', 'pyarrow', 'plotly'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert "sweep" in done.stdout

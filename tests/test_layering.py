@@ -1,0 +1,136 @@
+"""One direction of data: a module imports only from modules above it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bridgelab
+
+ROOT = Path(bridgelab.__file__).parents[1]
+
+ORDER = [
+    "bridgelab.errors",
+    "bridgelab.config",
+    "bridgelab.keys",
+    "bridgelab.lab",
+    "bridgelab.results",
+    "bridgelab.domains",
+    "bridgelab.domains.digits",
+    "bridgelab.domains.plane",
+    "bridgelab.metrics",
+    "bridgelab.base_models",
+    "bridgelab.base_models.vae",
+    "bridgelab.base_models.classifier",
+    "bridgelab.base_models.checkpoint",
+    "bridgelab.base_models.pretrain",
+    "bridgelab.latents",
+    "bridgelab.bridge",
+    "bridgelab.bridge.layers",
+    "bridgelab.bridge.losses",
+    "bridgelab.bridge.model",
+    "bridgelab.bridge.layout",
+    "bridgelab.bridge.pool",
+    "bridgelab.bridge.streams",
+    "bridgelab.bridge.pack",
+    "bridgelab.bridge.transfer",
+    "bridgelab.evaluate",
+    "bridgelab.trial",
+    "bridgelab.study",
+    "bridgelab.planning",
+    "bridgelab.publication",
+    "bridgelab.tuning",
+    "bridgelab.ledger",
+    "bridgelab.health",
+    "bridgelab.display",
+    "bridgelab.cli",
+]
+"""From the top. `bridgelab` itself names modules and imports none."""
+
+BELOW_ITS_PACKAGE = {
+    ("bridgelab.domains", "bridgelab.domains.digits"),
+    ("bridgelab.domains", "bridgelab.domains.plane"),
+}
+"""get_domain looks its domains up when it is called."""
+
+MAY_IMPORT = {
+    "search_spaces": {"bridgelab.config"},
+    "analysis": {"bridgelab.errors", "bridgelab.lab", "bridgelab.metrics", "bridgelab.results"},
+}
+ONLY_HERE = {
+    "ray": {"bridgelab.tuning"},
+    "plotly": {"analysis.figures", "analysis.report"},
+    "typer": {"bridgelab.cli"},
+    "rich": {"bridgelab.display"},
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in ("bridgelab", "analysis", "search_spaces"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """Every module that a module imports, also inside functions."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            yield from (f"{source}.{a.name}" if f"{source}.{a.name}" in MODULES else source for a in node.names)
+
+
+def test_every_module_has_its_place() -> None:
+    assert {name for name in MODULES if name.startswith("bridgelab.")} == set(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_module_imports_only_from_above(name: str) -> None:
+    for imported in imports(name):
+        if imported in ORDER and (name, imported) not in BELOW_ITS_PACKAGE:
+            assert ORDER.index(imported) < ORDER.index(name), f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_studies_and_analysis_keep_to_their_part_of_bridgelab(package: str) -> None:
+    for name in (n for n in MODULES if n.split(".")[0] == package):
+        ours = {i for i in imports(name) if i.split(".")[0] == "bridgelab"}
+        assert ours <= MAY_IMPORT[package], name
+
+
+@pytest.mark.parametrize("library", ONLY_HERE)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    users = {name for name in MODULES if any(i.split(".")[0] == library for i in imports(name))}
+    assert users <= ONLY_HERE[library]
+
+
+def test_bridgelab_reaches_analysis_and_search_spaces_only_from_the_command_line_and_studies() -> None:
+    for name in (n for n in MODULES if n.startswith("bridgelab")):
+        outside = {i.split(".")[0] for i in imports(name)} & {"analysis", "search_spaces"}
+        assert outside <= {"bridgelab.cli": {"analysis"}, "bridgelab.study": {"search_spaces"}}.get(name, set()), name
+
+
+def test_no_module_bears_the_name_of_a_public_function() -> None:
+    import analysis
+
+    for package in (bridgelab, analysis):
+        own = {n.rpartition(".")[2] for n in MODULES if n.rpartition(".")[0] == package.__name__}
+        assert not own & set(package.__all__)
+
+
+def test_nothing_is_unpickled() -> None:
+    for name, path in MODULES.items():
+        assert not {"pickle", "dill", "shelve", "joblib"} & {i.split(".")[0] for i in imports(name)}
+        assert not re.search(r"(?<!safetensors\.)torch\.load", path.read_text())

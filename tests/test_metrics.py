@@ -1,0 +1,49 @@
+"""Accuracies, on predictions that can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from bridgelab.metrics import DIRECTIONS, METRICS, Predictions, accuracies, rows
+
+
+def predictions() -> Predictions:
+    def classes(*values: int) -> np.ndarray:
+        return np.array(values, np.uint8)
+
+    return Predictions(
+        true=classes(0, 1, 2, 3),
+        original=classes(0, 1, 2, 2),
+        source=classes(0, 1, 1, 2),
+        transferred=classes(0, 1, 1, 3),
+        reconstructed=classes(0, 0, 0, 2),
+        shared=classes(0, 1, 2, 0),
+    )
+
+
+def test_each_accuracy_compares_what_its_name_says() -> None:
+    assert accuracies("ab", predictions()) == {
+        "transfer_accuracy_ab": 3 / 4,
+        "transfer_accuracy_true_ab": 3 / 4,
+        "bridge_reconstruction_accuracy_a": 2 / 4,
+        "base_reconstruction_accuracy_a": 3 / 4,
+        "shared_classifier_accuracy_a": 3 / 4,
+    }
+
+
+def test_the_two_directions_give_every_metric_once() -> None:
+    found = [name for direction in DIRECTIONS for name in accuracies(direction, predictions())]
+    assert sorted(found) == sorted(METRICS)
+
+
+def test_rows_say_on_how_many_items_and_under_which_judge() -> None:
+    found = rows("t", 2, "j", "test", {"ab": predictions(), "ba": predictions()})
+    assert len(found) == len(METRICS)
+    assert {(r["trial_id"], r["attempt"], r["judge_id"], r["split"], r["n_eval"]) for r in found} == {
+        ("t", 2, "j", "test", 4)
+    }
+
+
+def test_transfer_is_measured_against_the_judge_of_the_source_and_not_the_label() -> None:
+    p = predictions()
+    wrong_source = Predictions(p.true, p.original, p.transferred, p.transferred, p.reconstructed, p.shared)
+    assert accuracies("ba", wrong_source)["transfer_accuracy_ba"] == pytest.approx(1.0)

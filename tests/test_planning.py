@@ -1,0 +1,135 @@
+"""A plan says what a sweep would do, and does nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from bridgelab.bridge.pack import Pack
+from bridgelab.config import Entry
+from bridgelab.errors import InvalidValueError
+from bridgelab.lab import Lab
+from bridgelab.planning import as_json, can_show, pack_shape, plan
+from bridgelab.publication import publish_manifest, publish_rows
+from bridgelab.study import Selection, resolve
+from bridgelab.trial import run_pack
+
+SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
+
+
+def test_a_plan_writes_nothing(tmp_path: Path) -> None:
+    plan("label_efficiency", lab=str(tmp_path / "lab"))
+    assert not (tmp_path / "lab").exists()
+
+
+def test_the_default_sweep_is_planned_in_full(lab: Lab) -> None:
+    found = as_json(plan("label_efficiency", lab=lab, n_workers=2))
+    expected = {"trials": 48, "new": 48, "cached": 0, "unfinished": 0, "failed": 0, "packs": 2, "base_models": 17}
+    assert {key: found[key] for key in expected} == expected
+    assert found["splits"]["digits"]["test"] == 359
+    assert 30 < found["seconds"] < 600
+
+
+def test_every_trial_is_in_one_pack_and_packs_have_one_shape(lab: Lab) -> None:
+    for size in (None, 1, 5):
+        found = plan("component_ablation", lab=lab, selection=SMOKE, pack=size)
+        ids = [entry.spec.trial_id for pack in found.packs for entry in pack.entries]
+        assert sorted(ids) == sorted(found.states)
+        assert all(len({pack_shape(e.spec) for e in pack.entries}) == 1 for pack in found.packs)
+        assert size is None or all(len(pack.entries) <= size for pack in found.packs)
+
+
+def test_trials_of_different_shapes_are_in_different_packs(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from bridgelab import Study\n"
+        "def study():\n    return Study(name='mine', question='?', grid={'bridge.hidden_dim': [8, 16]})\n"
+    )
+    found = plan(str(tmp_path / "mine.py"), lab=lab, selection=SMOKE, n_workers=1)
+    assert [len(pack.entries) for pack in found.packs] == [2, 2]
+
+
+def test_a_pack_that_can_be_planned_can_be_trained(lab: Lab, make_member) -> None:
+    found = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1)
+    for pack in found.packs:
+        Pack([make_member(entry.spec) for entry in pack.entries]).gradients()
+
+
+def test_a_pack_size_below_one_is_refused(lab: Lab) -> None:
+    with pytest.raises(InvalidValueError, match="--pack 0"):
+        plan("label_efficiency", lab=lab, pack=0)
+
+
+def finish(lab: Lab, around, selection: Selection) -> None:
+    """Runs a study of the plane without Ray."""
+    for pack in plan("component_ablation", lab=lab, selection=selection).packs:
+        publish_rows(lab, pack, run_pack(pack.pack_id, pack.entries, around))
+
+
+def test_finished_trials_are_cached_and_more_replicates_are_new(lab: Lab, around) -> None:
+    finish(lab, around, SMOKE)
+    again = as_json(plan("component_ablation", lab=lab, selection=SMOKE))
+    assert (again["cached"], again["new"], again["packs"], again["seconds"]) == (12, 0, 0, 0.0)
+    more = Selection(pair="plane-plane", preset="smoke", n_replicates=3)
+    extended = as_json(plan("component_ablation", lab=lab, selection=more))
+    assert (extended["cached"], extended["new"]) == (12, 6)
+
+
+def test_a_trial_of_another_study_is_cached_too(lab: Lab, around) -> None:
+    finish(lab, around, SMOKE)
+    found = plan("label_efficiency", lab=lab, selection=SMOKE)
+    shared = {m.trial.trial_id for m in resolve("label_efficiency", SMOKE).members if m.arm.name == "n_labels=all"}
+    assert {trial for trial, state in found.states.items() if state == "cached"} == shared
+
+
+def test_trials_of_a_pack_that_began_and_did_not_end_are_unfinished(lab: Lab) -> None:
+    first = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
+    publish_manifest(lab, "component_ablation", first)
+    found = plan("component_ablation", lab=lab, selection=SMOKE)
+    assert found.count("unfinished") == len(first.entries)
+    assert found.n_to_run == len(found.states)
+
+
+def test_failed_trials_wait_for_a_request(lab: Lab, around) -> None:
+    doomed = Selection(pair="plane-plane", preset="smoke", n_replicates=1, overrides={"bridge.learning_rate": 1e30})
+    finish(lab, around, doomed)
+    waiting = plan("component_ablation", lab=lab, selection=doomed)
+    assert (waiting.count("failed"), waiting.packs) == (6, ())
+    retried = plan("component_ablation", lab=lab, selection=doomed, retry=True)
+    assert [entry.attempt for pack in retried.packs for entry in pack.entries] == [1] * 6
+
+
+def test_a_finished_trial_under_another_judge_is_only_evaluated(
+    lab: Lab, around, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(lab, around, SMOKE)
+    monkeypatch.setattr("bridgelab.results.Results.evaluated", lambda self: set())
+    found = plan("component_ablation", lab=lab, selection=SMOKE)
+    entries = [entry for pack in found.packs for entry in pack.entries]
+    assert all(entry.trained and entry.attempt == 0 for entry in entries)
+    assert len(entries) == 12
+    assert sum(pack.n_steps for pack in found.packs) == 0
+
+
+def test_the_time_is_measured_once_trials_of_the_shape_have_run(lab: Lab, around) -> None:
+    finish(lab, around, SMOKE)
+    from bridgelab.planning import measured_step_seconds
+
+    shape = pack_shape(resolve("component_ablation", SMOKE).members[0].trial)
+    assert 0 < measured_step_seconds(lab)[shape] < 1
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (1, "no interval"),
+        (5, "underpowered"),
+        (6, "enough for 1 comparison"),
+        (8, "enough for 6"),
+        (10, "enough for 25"),
+    ],
+)
+def test_a_plan_says_what_so_many_replicates_can_show(n: int, said: str) -> None:
+    assert said in can_show(n)
+
+
+def test_an_entry_is_known_by_its_trial_and_attempt(make_trial) -> None:
+    assert Entry(make_trial(0), 0, False) == Entry(make_trial(0), 0, False)

@@ -1,0 +1,161 @@
+"""From a study, ours or a user's own, to arms and trials."""
+
+from pathlib import Path
+
+import pytest
+
+from bridgelab.domains import get_domain
+from bridgelab.errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError
+from bridgelab.study import Selection, load_study, resolve, study_names
+
+
+@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("preset", ["smoke", "desk"])
+@pytest.mark.parametrize("pair", ["digits-digits", "plane-plane"])
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_every_study_resolves_in_every_preset_pair_and_recipe(name: str, preset: str, pair: str, recipe: str) -> None:
+    resolved = resolve(name, Selection(pair=pair, preset=preset, recipe=recipe))
+    trials = {member.trial.trial_id for member in resolved.members}
+    assert len(trials) == len(resolved.arms) * resolved.n_replicates
+    assert resolved.reference in {arm.name for arm in resolved.arms}
+
+
+def test_label_counts_are_those_of_the_domain() -> None:
+    arms = resolve("label_efficiency").arms
+    assert [arm.varies for arm in arms] == [{"n_labels": n} for n in get_domain("digits").label_counts]
+
+
+def test_table_3_on_the_digits_is_48_bridges() -> None:
+    resolved = resolve("label_efficiency")
+    assert (len(resolved.arms), resolved.n_replicates, len(resolved.members)) == (6, 8, 48)
+
+
+def test_the_full_bridge_is_one_trial_in_both_tables() -> None:
+    by_labels = {m.trial.trial_id for m in resolve("label_efficiency").members if m.arm.name == "n_labels=all"}
+    by_component = {m.trial.trial_id for m in resolve("component_ablation").members if m.arm.name == "full"}
+    assert by_labels == by_component
+
+
+def test_every_arm_says_what_every_varied_key_stands_at() -> None:
+    arms = {arm.name: arm.varies for arm in resolve("component_ablation").arms}
+    assert arms["vanilla"]["bridge.conditional"] is False
+    assert arms["vanilla"]["bridge.beta_swd"] == 0.0
+    assert all(arm.keys() == arms["full"].keys() for arm in arms.values())
+
+
+def test_two_models_of_one_domain_are_two_initialisations() -> None:
+    for member in resolve("label_efficiency").members:
+        assert member.trial.base_a.seed == 2 * member.replicate
+        assert member.trial.base_b.seed == 2 * member.replicate + 1
+
+
+def test_all_arms_of_a_replicate_share_base_models_and_seeds() -> None:
+    for replicate in range(8):
+        trials = [m.trial for m in resolve("component_ablation").members if m.replicate == replicate]
+        shared = {(t.base_a.model_id, t.base_b.model_id, t.label_seed, t.bridge_seed) for t in trials}
+        assert len(shared) == 1
+
+
+def test_base_seeds_are_shared_by_replicates_in_turn() -> None:
+    members = resolve("label_efficiency", Selection(n_replicates=5, n_base=2)).members
+    assert {m.replicate: m.trial.base_a.seed for m in members} == {0: 0, 1: 2, 2: 0, 3: 2, 4: 0}
+
+
+def test_more_replicates_leave_the_first_ones_as_they_are() -> None:
+    few, many = (resolve("label_efficiency", Selection(n_replicates=n)) for n in (8, 10))
+    ids = {m.trial.trial_id for m in few.members}
+    assert ids < {m.trial.trial_id for m in many.members}
+    assert len(many.members) - len(few.members) == 12
+
+
+def test_an_override_reaches_every_arm_but_not_what_the_study_varies() -> None:
+    resolved = resolve("label_efficiency", Selection(overrides={"bridge.beta_swd": 2.0}))
+    assert {arm.settings.bridge.beta_swd for arm in resolved.arms} == {2.0}
+    with pytest.raises(InvalidValueError, match="varies it"):
+        resolve("label_efficiency", Selection(overrides={"n_labels": 10}))
+
+
+def test_the_paper_recipe_is_the_papers_text() -> None:
+    bridge = resolve("component_ablation", Selection(recipe="paper")).arms[2].settings.bridge
+    assert (bridge.reconstruction, bridge.beta_kl, bridge.beta_swd, bridge.beta_cls) == ("sum", 0.05, 1.0, 0.05)
+    assert (bridge.learning_rate, bridge.lr_decay_from, bridge.decode) == (1e-3, 1.0, "sample")
+
+
+@pytest.mark.parametrize(
+    ("selection", "error", "said"),
+    [
+        (Selection(preset="dsk"), UnknownNameError, "did you mean 'desk'"),
+        (Selection(recipe="papers"), UnknownNameError, "did you mean 'paper'"),
+        (Selection(pair="digits-plan"), UnknownNameError, "did you mean 'plane'"),
+        (Selection(n_replicates=0), InvalidValueError, "--seeds 0"),
+        (Selection(n_base=-1), InvalidValueError, "--base-seeds -1"),
+        (Selection(overrides={"bridge.widht": 1}), UnknownNameError, "no key 'bridge.widht'"),
+        (Selection(pair="plane-plane", overrides={"overlap": "disjoint"}), InvalidValueError, "different samples"),
+        (Selection(pair="plane-plane", overrides={"vae.latent_dim": 4}), InvalidValueError, "no trained vae"),
+    ],
+)
+def test_a_selection_that_cannot_be_is_explained(selection: Selection, error: type[BridgelabError], said: str) -> None:
+    with pytest.raises(error, match=said):
+        resolve("label_efficiency", selection)
+
+
+def test_more_labels_than_samples_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="1259 training samples"):
+        resolve("component_ablation", Selection(overrides={"n_labels": 2000}))
+    with pytest.raises(InvalidValueError, match="629 training samples"):
+        resolve("component_ablation", Selection(overrides={"n_labels": 1000, "overlap": "disjoint"}))
+
+
+OWN = """
+from bridgelab import Study
+
+def study():
+    return Study(name="mine", question="Does width help?", grid={"bridge.hidden_dim": [16, 32]})
+"""
+
+
+def test_a_study_of_the_users_own_works_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    resolved = resolve(str(path), Selection(preset="smoke"))
+    assert [arm.name for arm in resolved.arms] == ["bridge.hidden_dim=16", "bridge.hidden_dim=32"]
+    assert resolved.source_sha256 is not None
+
+
+def test_the_source_of_a_users_study_is_part_of_its_id(tmp_path: Path) -> None:
+    ids = set()
+    for source in (OWN, OWN + "# another comment\n"):
+        (tmp_path / "mine.py").write_text(source)
+        ids.add(resolve(str(tmp_path / "mine.py")).study_id)
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def study(:\n", r"mine\.py:1: "),
+        ("x = 1\n", "no function study"),
+        ("def study():\n    return 3\n", "returned int"),
+        ("def study():\n    return {}['x']\n", "KeyError"),
+        ("import nothing_like_this\n", "ModuleNotFoundError"),
+        (OWN.replace("bridge.hidden_dim", "bridge.hiden_dim"), "did you mean 'bridge.hidden_dim'"),
+        (OWN.replace("[16, 32]", "['wide']"), "bridge.hidden_dim=wide"),
+        (OWN.replace('question="Does width help?", ', ""), "question"),
+    ],
+)
+def test_a_study_file_that_does_not_work_is_one_line_with_its_name(tmp_path: Path, source: str, said: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(BridgelabError, match=said) as error:
+        resolve(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_study_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(StudyFileError, match=r"nowhere/mine\.py"):
+        load_study("nowhere/mine.py")
+
+
+def test_an_unknown_study_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'label_efficiency'"):
+        load_study("label_eficiency")

@@ -1,0 +1,151 @@
+"""A pack of trials from specs to rows."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors
+
+from bridgelab import metrics
+from bridgelab.config import STAGE_VERSIONS, Entry
+from bridgelab.domains import Samples
+from bridgelab.errors import LabError
+from bridgelab.metrics import Predictions
+from bridgelab.trial import Surroundings, load_bridge, run_pack
+
+SHORT = {"bridge.n_steps": 70}
+
+
+def entries(make_trial, n: int, **values):
+    return [Entry(make_trial(i, **SHORT, **values), attempt=0, trained=False) for i in range(n)]
+
+
+def by_trial(table, trial_id: str):
+    timing = {"train_s", "evaluate_s", "finished_at", "pack_id", "pack_size"}
+    rows = [row for row in table.to_pylist() if row["trial_id"] == trial_id]
+    return [{key: value for key, value in row.items() if key not in timing} for row in rows]
+
+
+def test_rows_of_a_trial_are_the_same_alone_and_in_a_pack_of_eight(make_trial, around) -> None:
+    pack = entries(make_trial, 8)
+    together = run_pack("together", pack, around)
+    for entry in pack[:: len(pack) - 1]:
+        alone = run_pack("alone", [entry], around)
+        for table in ("curves", "predictions", "metrics", "trials"):
+            assert by_trial(alone[table], entry.spec.trial_id) == by_trial(together[table], entry.spec.trial_id)
+            assert by_trial(alone[table], entry.spec.trial_id)
+
+
+def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> None:
+    rows = run_pack("p", entries(make_trial, 1), around)
+    stored = rows["predictions"].to_pandas()
+    for row in rows["metrics"].to_pylist():
+        direction = (
+            row["metric"][-2:] if row["metric"][-2:] in ("ab", "ba") else {"a": "ab", "b": "ba"}[row["metric"][-1]]
+        )
+        part = stored[(stored["split"] == row["split"]) & (stored["direction"] == direction)]
+        names = ("true_label", "original", "source", "transferred", "reconstructed", "shared")
+        predictions = Predictions(*(part[name].to_numpy() for name in names))
+        assert row["value"] == metrics.accuracies(direction, predictions)[row["metric"]]
+        assert row["n_eval"] == len(part)
+
+
+def test_a_trained_bridge_crosses_the_plane(make_trial, around) -> None:
+    trial = make_trial(0, **{"bridge.n_steps": 600})
+    rows = run_pack("p", [Entry(trial, 0, False)], around)["metrics"].to_pylist()
+    value = {(row["metric"], row["split"]): row["value"] for row in rows}
+    assert value["transfer_accuracy_ab", "test"] > 0.9
+    assert value["transfer_accuracy_ba", "test"] > 0.9
+
+
+def test_the_test_split_changes_nothing_but_test_rows(make_trial, lab, plane, around) -> None:
+    rng = np.random.default_rng(0)
+    noisy = {
+        side: {
+            **splits,
+            "test": Samples(rng.normal(size=splits["test"].x.shape).astype(np.float32), splits["test"].labels),
+        }
+        for side, splits in plane.items()
+    }
+    pack = entries(make_trial, 2)
+    honest = run_pack("p", pack, around)
+    bridges = {entry.spec.trial_id: load_bridge(lab, entry.spec.trial_id) for entry in pack}
+    blind = run_pack("p", pack, Surroundings(lab, type(around.source)(noisy)))
+    assert honest["curves"].equals(blind["curves"])
+    for table in ("metrics", "predictions"):
+        validation = [[r for r in rows[table].to_pylist() if r["split"] == "validation"] for rows in (honest, blind)]
+        assert validation[0] == validation[1]
+    for trial_id, weights in bridges.items():
+        assert all((weights[name] == tensor).all() for name, tensor in load_bridge(lab, trial_id).items())
+
+
+def test_a_bridge_in_the_lab_is_evaluated_without_training(make_trial, around) -> None:
+    trained = entries(make_trial, 2)
+    first = run_pack("p", trained, around)
+    again = run_pack("p", [dataclasses.replace(entry, trained=True) for entry in trained], around)
+    assert again["metrics"].equals(first["metrics"])
+    assert again["predictions"].equals(first["predictions"])
+    assert (again["trials"].num_rows, again["curves"].num_rows) == (0, 0)
+
+
+def test_a_saved_bridge_says_which_trial_it_is(make_trial, around, lab, tmp_path) -> None:
+    entry = entries(make_trial, 1)[0]
+    run_pack("p", [entry], around)
+    path = tmp_path / "lab/bridges" / f"{entry.spec.trial_id}.safetensors"
+    with safetensors.safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["trial"])
+    assert config["settings"]["bridge"]["n_steps"] == 70
+
+
+def test_a_nan_is_a_failure_of_its_trial_alone(make_trial, around, lab) -> None:
+    pack = [*entries(make_trial, 2), Entry(make_trial(2, **SHORT, **{"bridge.learning_rate": 1e30}), 0, False)]
+    rows = run_pack("p", pack, around)
+    states = {row["trial_id"]: row for row in rows["trials"].to_pylist()}
+    failed = states[pack[2].spec.trial_id]
+    assert [states[e.spec.trial_id]["state"] for e in pack[:2]] == ["COMPLETE", "COMPLETE"]
+    assert (failed["state"], failed["failure_class"]) == ("FAIL", "nan")
+    assert "step" in failed["failure_text"]
+    assert not lab.exists(f"bridges/{pack[2].spec.trial_id}.safetensors")
+    assert failed["trial_id"] not in rows["metrics"]["trial_id"].to_pylist()
+
+
+def test_an_exception_is_a_failure_with_its_text(make_trial, around, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridgelab.trial.Pack", lambda *args: 1 / 0)
+    rows = run_pack("p", entries(make_trial, 2), around)
+    assert {row["failure_class"] for row in rows["trials"].to_pylist()} == {"error"}
+    assert "ZeroDivisionError" in rows["trials"]["failure_text"][0].as_py()
+    assert list(rows) == ["trials"]
+
+
+def test_running_out_of_memory_has_a_class_of_its_own(make_trial, around, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*args):
+        raise MemoryError("no more")
+
+    monkeypatch.setattr("bridgelab.trial.Pack", exhausted)
+    rows = run_pack("p", entries(make_trial, 1), around)
+    assert rows["trials"]["failure_class"][0].as_py() == "oom"
+
+
+def test_a_missing_bridge_is_named(lab) -> None:
+    with pytest.raises(LabError, match="bridges/nothing"):
+        load_bridge(lab, "nothing")
+
+
+def test_a_sampled_evaluation_is_reproducible_and_differs_from_that_of_the_means(make_trial, around) -> None:
+    sampled = entries(make_trial, 1, **{"bridge.decode": "sample"})
+    first, second = (run_pack("p", sampled, around)["predictions"] for _ in range(2))
+    means = run_pack("p", entries(make_trial, 1, **{"bridge.decode": "mean"}), around)["predictions"]
+    assert first.equals(second)
+    assert first["transferred"] != means["transferred"]
+
+
+GOLDEN = {1: {"transfer_accuracy_ab": 0.948, "shared_classifier_accuracy_b": 0.822}}
+"""Of each version of the evaluation: some metrics of a short trial on the test split."""
+
+
+def test_the_evaluation_stage_gives_its_golden_numbers(make_trial, around) -> None:
+    rows = run_pack("p", entries(make_trial, 1), around)["metrics"].to_pylist()
+    found = {row["metric"]: row["value"] for row in rows if row["split"] == "test"}
+    for metric, value in GOLDEN[STAGE_VERSIONS["evaluation"]].items():
+        assert found[metric] == pytest.approx(value, abs=1e-4)
