@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from .errors import LabError
 from .lab import Lab
+from .metrics import METRIC_VERSION, METRICS
 
 SCHEMA_VERSION = "1"
 
@@ -155,9 +156,12 @@ class Results:
         return {row["trial_id"]: row for row in rows}
 
     def evaluated(self) -> set[tuple[str, str]]:
-        """(trial_id, judge_id) of every trial that has its metrics."""
-        metrics = self.read("metrics").select(["trial_id", "judge_id"])
-        return set(zip(metrics["trial_id"].to_pylist(), metrics["judge_id"].to_pylist(), strict=True))
+        """(trial_id, judge_id) of every trial that has all its metrics, in their present version."""
+        current = (pc.field("split") == "test") & (pc.field("metric_version") == METRIC_VERSION)
+        rows = self.read("metrics", where=current).select(["trial_id", "judge_id", "metric"])
+        plain = pa.table({name: _plain(rows[name]) for name in rows.column_names})
+        counts = plain.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count_distinct")]).to_pylist()
+        return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count_distinct"] == len(METRICS)}
 
     def _read_part(self, path: str, schema: pa.Schema, where: pc.Expression | None) -> pa.Table:
         with self.lab.open(path) as file:

@@ -112,12 +112,12 @@ def sweep(
     chosen = choose_device(device) if found.packs else "cpu"
     lab.check_writable()
     publish_members(lab, resolved)
-    drop_finished_manifests(lab)
     if found.packs:
         with cluster(address, progress or Silent()):
             _run(lab, found, chosen, progress or Silent())
         if keep == "best":
             keep_best(lab, found)
+    drop_finished_manifests(lab)
     return Outcome(found, found.n_to_run, failures(lab, resolved), time.monotonic() - started)
 
 

@@ -1,0 +1,55 @@
+"""What a lab knows of a study."""
+
+import pytest
+
+from bridgelab.errors import LabError
+from bridgelab.lab import Lab
+from bridgelab.ledger import status, studies_in
+from bridgelab.planning import plan
+from bridgelab.publication import publish_manifest, publish_members, publish_rows
+from bridgelab.study import Selection, resolve
+from bridgelab.trial import run_pack
+
+SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
+
+
+@pytest.fixture
+def half_run(lab: Lab, around) -> Lab:
+    """Twelve trials in packs of three: one finished, one begun, two waiting."""
+    publish_members(lab, resolve("component_ablation", SMOKE))
+    packs = plan("component_ablation", lab=lab, selection=SMOKE, pack=3, n_workers=1).packs
+    publish_rows(lab, packs[0], run_pack(packs[0].pack_id, packs[0].entries, around))
+    publish_manifest(lab, "component_ablation", packs[1])
+    return lab
+
+
+def test_trials_are_counted_by_state(half_run: Lab) -> None:
+    found = status(half_run, "component_ablation")
+    assert found.counts == {"COMPLETE": 3, "RUNNING": 3, "WAITING": 6, "FAIL": 0}
+    assert [len(pack["trials"]) for pack in found.running] == [3]
+    assert found.seconds_left > 0
+
+
+def test_the_whole_lab_is_the_sum_of_its_studies(half_run: Lab) -> None:
+    publish_members(half_run, resolve("label_efficiency", SMOKE))
+    shared = 2  # the bridge with all labels stands in both
+    assert sum(status(half_run).counts.values()) == 12 + 10 - shared
+    assert studies_in(half_run) == ["component_ablation", "label_efficiency"]
+
+
+def test_failures_are_counted_by_class(lab: Lab, around) -> None:
+    doomed = Selection(pair="plane-plane", preset="smoke", n_replicates=1, overrides={"bridge.learning_rate": 1e30})
+    publish_members(lab, resolve("component_ablation", doomed))
+    for pack in plan("component_ablation", lab=lab, selection=doomed).packs:
+        publish_rows(lab, pack, run_pack(pack.pack_id, pack.entries, around))
+    found = status(lab, "component_ablation")
+    assert (found.counts["FAIL"], found.failures, found.seconds_left) == (6, {"nan": 6}, 0.0)
+
+
+def test_a_lab_without_the_run_says_what_to_do(lab: Lab) -> None:
+    with pytest.raises(LabError, match="bridgelab sweep label_efficiency"):
+        status(lab, "label_efficiency")
+
+
+def test_an_empty_lab_has_nothing(lab: Lab) -> None:
+    assert sum(status(lab).counts.values()) == 0

@@ -1,0 +1,79 @@
+"""What a sweep writes, in which order, and what is left after one that was cut short."""
+
+import pytest
+
+from bridgelab.errors import LabError
+from bridgelab.lab import Lab
+from bridgelab.planning import manifests, plan
+from bridgelab.publication import drop_finished_manifests, keep_best, lost_rows, publish_manifest, publish_rows
+from bridgelab.results import Results
+from bridgelab.study import Selection
+from bridgelab.trial import run_pack
+
+SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
+
+
+def test_the_row_in_trials_is_written_last(lab: Lab, around, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1, pack=2).packs[0]
+    rows = run_pack(pack.pack_id, pack.entries, around)
+    order: list[str] = []
+    monkeypatch.setattr(Results, "write", lambda self, table, part, rows: order.append(table))
+    publish_rows(lab, pack, rows)
+    assert order == ["curves", "predictions", "metrics", "trials"]
+
+
+def test_a_pack_whose_publication_is_cut_short_counts_as_not_run(lab: Lab, around, monkeypatch) -> None:
+    pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1, pack=2).packs[0]
+    publish_manifest(lab, "component_ablation", pack)
+    rows = run_pack(pack.pack_id, pack.entries, around)
+    write = Results.write
+
+    def cut_short(self, table, part, rows):
+        if table == "trials":
+            raise LabError("the disk is full")
+        write(self, table, part, rows)
+
+    monkeypatch.setattr(Results, "write", cut_short)
+    with pytest.raises(LabError):
+        publish_rows(lab, pack, rows)
+    monkeypatch.undo()
+    again = plan("component_ablation", lab=lab, selection=SMOKE)
+    assert (again.count("cached"), again.count("unfinished")) == (0, 2)
+    publish_rows(lab, pack, rows)
+    assert Results(lab).read("metrics").num_rows == rows["metrics"].num_rows
+
+
+def test_the_folder_of_a_finished_pack_goes(lab: Lab, around) -> None:
+    pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
+    publish_manifest(lab, "component_ablation", pack)
+    assert [manifest["pack_id"] for manifest in manifests(lab)] == [pack.pack_id]
+    publish_rows(lab, pack, run_pack(pack.pack_id, pack.entries, around))
+    assert manifests(lab) == []
+
+
+def test_a_manifest_of_trials_that_ended_in_other_packs_goes(lab: Lab, around) -> None:
+    whole = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
+    publish_manifest(lab, "component_ablation", whole)
+    for pack in plan("component_ablation", lab=lab, selection=SMOKE, pack=3).packs:
+        drop_finished_manifests(lab)
+        assert len(manifests(lab)) == 1
+        publish_rows(lab, pack, run_pack(pack.pack_id, pack.entries, around))
+    drop_finished_manifests(lab)
+    assert manifests(lab) == []
+
+
+def test_trials_of_a_worker_that_died_are_failed_as_lost(lab: Lab) -> None:
+    pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
+    publish_rows(lab, pack, {"trials": lost_rows(pack)})
+    found = plan("component_ablation", lab=lab, selection=SMOKE)
+    assert found.count("failed") == len(found.states)
+    assert {row["failure_class"] for row in Results(lab).latest_attempts().values()} == {"lost"}
+
+
+def test_keeping_the_best_leaves_one_bridge_an_arm(lab: Lab, around) -> None:
+    found = plan("component_ablation", lab=lab, selection=SMOKE)
+    for pack in found.packs:
+        publish_rows(lab, pack, run_pack(pack.pack_id, pack.entries, around))
+    assert len(lab.names("bridges")) == 12
+    keep_best(lab, found)
+    assert len(lab.names("bridges")) == 6
