@@ -118,7 +118,8 @@ def _add_ceiling(fig: go.Figure, summary: pd.DataFrame, axis: pd.DataFrame) -> N
 
 
 def _finished(fig: go.Figure, run: Run) -> go.Figure:
-    fig.update_yaxes(title="transfer accuracy", range=[-0.02, 1.02], tickformat=".1f")
+    fig.update_xaxes(zeroline=False)
+    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[-0.02, 1.02], tickformat=".1f")
     fig.update_layout(
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 14},
