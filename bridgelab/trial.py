@@ -171,7 +171,7 @@ def _table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
 def _outcome(entry: Entry, result: Trained, around: Surroundings, host: Mapping[str, Any]) -> dict[str, Any]:
     if result.failed_at is None:
         return _trial_row(entry, around, host)
-    text = f"the loss was not finite at step {result.failed_at}"
+    text = f"loss or gradient was not finite at step {result.failed_at}"
     return _trial_row(entry, around, host, failure=("nan", text), steps=result.failed_at)
 
 

@@ -59,7 +59,7 @@ class Trained:
     curve: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
     "(step, TERMS)"
     failed_at: int | None = None
-    "the first step whose loss was not finite"
+    "the first step whose loss, or the last one whose gradient, was not finite"
 
 
 class Bridges:
@@ -147,7 +147,10 @@ class Pack:
                 break
         for slot, member in enumerate(self.alive):
             row = self._buffers[0][slot].cpu()
-            self.results[member].weights = self.layout.extract(row, self._names[member])
+            if torch.isfinite(row).all():
+                self.results[member].weights = self.layout.extract(row, self._names[member])
+            else:
+                self.results[member].failed_at = n_steps  # the loss was still finite, its gradient was not
         return self.results
 
     def gradients(self) -> Tensor:
