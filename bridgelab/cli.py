@@ -41,6 +41,11 @@ BaseSeeds = Annotated[
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a setting of every arm; repeatable")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 Retry = Annotated[bool, typer.Option("--retry", help="run failed trials again")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where packs train")]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT|auto", help="a Ray cluster; none: a local one")
+]
+Keep = Annotated[Literal["all", "tables", "best"], typer.Option("--keep", help="which bridges' weights stay")]
 Pack = Annotated[str, typer.Option("--pack", metavar="auto|N", help="trials in a pack; never changes a result")]
 
 
@@ -73,15 +78,19 @@ def plan(
     set_: Set = None,
     retry: Retry = False,
     pack: Pack = "auto",
+    device: Device = "auto",
+    address: Address = None,
+    keep: Keep = "all",
     lab: LabPath = "./lab",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """What a sweep would do: trials, splits, packs, time, what it can show. Trains and writes nothing."""
-    from . import planning
+    """What a sweep with these options would do, how long, what it can show. Trains and writes nothing."""
+    from . import planning, tuning
     from .display import plan_text
 
     _check_data(data)
+    tuning.check(address, device)
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
     found = planning.plan(study, lab=lab, selection=selection, pack=_pack(pack), retry=retry)
     if as_json:
@@ -101,13 +110,9 @@ def sweep(
     set_: Set = None,
     retry: Retry = False,
     pack: Pack = "auto",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where packs train")] = "auto",
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST:PORT|auto", help="a Ray cluster; none: a local one")
-    ] = None,
-    keep: Annotated[
-        Literal["all", "tables", "best"], typer.Option("--keep", help="which bridges' weights stay")
-    ] = "all",
+    device: Device = "auto",
+    address: Address = None,
+    keep: Keep = "all",
     lab: LabPath = "./lab",
     data: Data = None,
     as_json: Json = False,
@@ -156,6 +161,7 @@ def status(
     pair: Pair = None,
     preset: Preset = "desk",
     recipe: Recipe = "default",
+    seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
     lab: LabPath = "./lab",
@@ -170,7 +176,7 @@ def status(
         each = [ledger.status(lab, name) for name in ledger.studies_in(lab)]
     else:
         name, study_id = _chosen(study, pair, preset, recipe, base_seeds, set_)
-        found, each = ledger.status(lab, name, study_id=study_id), []
+        found, each = ledger.status(lab, name, study_id=study_id, n_replicates=seeds), []
     if as_json:
         _print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
     else:

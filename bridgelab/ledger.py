@@ -39,7 +39,9 @@ class Status:
         return dataclasses.asdict(self)
 
 
-def status(lab: str | Lab, study: str | None = None, *, study_id: str | None = None) -> Status:
+def status(
+    lab: str | Lab, study: str | None = None, *, study_id: str | None = None, n_replicates: int | None = None
+) -> Status:
     """The state of a study's latest run, of the run of `study_id`, or of the whole lab.
 
     Raises LabError where the lab has no such run.
@@ -51,6 +53,7 @@ def status(lab: str | Lab, study: str | None = None, *, study_id: str | None = N
         latest = max(members, key=lambda row: row["planned_at"])["study_id"] if members else None
         study_id = study_id or latest
         members = [row for row in members if row["study_id"] == study_id]
+        members = [row for row in members if n_replicates is None or row["replicate"] < n_replicates]
         if not members:
             raise LabError(f"{lab.location} has no such run of '{study}'; run `bridgelab sweep {study}` first")
     attempts = results.latest_attempts()

@@ -105,8 +105,7 @@ def sweep(
     lab = lab if isinstance(lab, Lab) else Lab(lab)
     if keep not in KEEP:
         raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
-    if address is not None:
-        probe(address)
+    check(address, device)
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
     found = plan(resolved, lab=lab, pack=pack, retry=retry)
     chosen = choose_device(device) if found.packs else "cpu"
@@ -119,6 +118,14 @@ def sweep(
             keep_best(lab, found)
     drop_finished_manifests(lab)
     return Outcome(found, found.n_to_run, failures(lab, resolved), time.monotonic() - started)
+
+
+def check(address: str | None, device: str) -> None:
+    """Raises ClusterError for a cluster that nobody answers at, or a device that is asked for and not there."""
+    if address is not None:
+        probe(address)
+    if device == "cuda":
+        choose_device(device)
 
 
 def choose_device(device: str) -> str:
@@ -155,9 +162,9 @@ def cluster(address: str | None, progress: Progress) -> Iterator[None]:
     progress.phase("starting Ray")
     folder = tempfile.mkdtemp(prefix="bridgelab-")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     if address is None:
         # A token of this process alone: whoever reaches the ports of its cluster cannot use them.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
     import ray
