@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -86,11 +87,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """What a sweep with these options would do, how long, what it can show. Trains and writes nothing."""
-    from . import planning, tuning
+    from . import planning, session
     from .display import plan_text
 
     _check_data(data)
-    tuning.check(address, device)
+    session.check(address, device)
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
     found = planning.plan(study, lab=lab, selection=selection, pack=_pack(pack), retry=retry)
     if as_json:
@@ -113,6 +114,10 @@ def sweep(
     device: Device = "auto",
     address: Address = None,
     keep: Keep = "all",
+    checkpoint_every: Annotated[
+        float | None,
+        typer.Option("--checkpoint-every", metavar="SECONDS", min=0.0, help="how much training may be lost; 30"),
+    ] = None,
     lab: LabPath = "./lab",
     data: Data = None,
     as_json: Json = False,
@@ -136,6 +141,7 @@ def sweep(
             address=address,
             device=device,
             keep=keep,
+            checkpoint_every_s=checkpoint_every,
             progress=progress,
         )
     run = analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id)
@@ -265,6 +271,7 @@ def doctor(
 def main() -> None:
     """The entry point: errors become one line on stderr and an exit status."""
     command = typer.main.get_command(app)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: packs are let go of
     try:
         sys.exit(command.main(prog_name="bridgelab", standalone_mode=False))
     except BridgelabError as error:

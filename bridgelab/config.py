@@ -32,6 +32,9 @@ NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
 STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1}
 """Raised by hand whenever the numbers of a stage change; a golden test a stage holds this."""
 
+CHECKPOINT_EVERY_S = 30.0
+"""At most this much training is lost with a worker."""
+
 NUMERICS = {"dtype": "float32", "tf32": False, "compiled": False}
 """The numerical policy of everything that is trained here: part of every id."""
 

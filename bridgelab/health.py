@@ -81,7 +81,7 @@ def _data(data: str | None) -> Iterator[Check]:
 
 
 def _ray(address: str | None) -> Check:
-    from .tuning import probe
+    from .session import probe
 
     def look() -> str:
         if address is None:

@@ -74,8 +74,11 @@ class Lab:
                 stream.write(data)
             self._fs.move(self._at(hidden), self._at(path))
 
-    def publish_folder(self, path: str, files: Mapping[str, bytes]) -> None:
-        """Writes a folder of files so that readers see all of it or nothing."""
+    def publish_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
+        """Writes a folder of files so that readers see all of it or nothing.
+
+        Returns whether it was this call that published it; one of several at once is.
+        """
         parent, _, name = path.rpartition("/")
         hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
@@ -88,7 +91,9 @@ class Lab:
             except OSError:
                 if not self.exists(path):
                     raise
-                self._fs.delete_dir(self._at(hidden))  # somebody published the same content first
+                self._fs.delete_dir(self._at(hidden))
+                return False
+        return True
 
     def remove(self, path: str) -> None:
         """Removes a file or a folder; nothing happens where there is none."""

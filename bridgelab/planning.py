@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import math
 import os
@@ -14,7 +15,7 @@ from scipy import special
 
 from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, TrialSpec, content_id
 from .domains import Split
-from .errors import InvalidValueError
+from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .results import Results
 from .study import ResolvedStudy, Selection, resolve
@@ -72,6 +73,9 @@ class Plan:
     "expected, on n_workers CPU cores"
     n_workers: int
 
+    n_elsewhere: int = 0
+    "trials that another sweep trains just now"
+
     def count(self, state: str) -> int:
         """How many trials are in a state."""
         return sum(found == state for found in self.states.values())
@@ -94,10 +98,13 @@ def plan(
     pack: int | None = None,
     n_workers: int | None = None,
     retry: bool = False,
+    elsewhere: frozenset[str] = frozenset(),
 ) -> Plan:
     """What a sweep of a study would do with a lab; trains nothing and writes nothing.
 
-    `pack` is the number of trials in a pack (None: by shape), `retry` runs failed trials again. Raises
+    `pack` is the number of trials in a pack (None: by shape), `retry` runs failed trials again, and
+    trials that are trained `elsewhere` are left out of its packs. An unfinished pack stays as it was put
+    together, since its checkpoint is of just these members. Raises
     UnknownNameError and InvalidValueError for what cannot be planned, LabError for a lab that cannot
     be read.
     """
@@ -108,7 +115,12 @@ def plan(
     workers = n_workers or available_cpus()
     trials = {member.trial.trial_id: member.trial for member in resolved.members}
     states, entries = _states(lab, trials, retry)
-    packs = _packs(entries, pack, workers)
+    n_elsewhere = sum(entry.spec.trial_id in elsewhere for entry in entries)
+    entries = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
+    adopted = _adopted(lab, entries)
+    in_adopted = {entry.spec.trial_id for one in adopted for entry in one.entries}
+    fresh = [entry for entry in entries if entry.spec.trial_id not in in_adopted]
+    packs = adopted + _packs(fresh, pack, workers)
     judges, jobs = _missing_models(lab, [entry.spec for entry in entries])
     return Plan(
         study=resolved,
@@ -118,6 +130,7 @@ def plan(
         packs=packs,
         seconds=_expected_seconds(lab, judges, jobs, packs, workers),
         n_workers=workers,
+        n_elsewhere=n_elsewhere,
     )
 
 
@@ -154,7 +167,24 @@ def _states(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[dic
 
 def manifests(lab: Lab) -> list[dict[str, Any]]:
     """The packs that began and did not end, each with its pack_id."""
-    return [{"pack_id": name, **lab.read_json(f"packs/{name}/manifest.json")} for name in lab.names("packs")]
+    found = []
+    for name in lab.names("packs"):
+        with contextlib.suppress(LabError):  # the pack ended while we looked
+            found.append({"pack_id": name, **lab.read_json(f"packs/{name}/manifest.json")})
+    return found
+
+
+def _adopted(lab: Lab, entries: Iterable[Entry]) -> tuple[PackPlan, ...]:
+    """Packs that began and did not end, if all their trials are wanted."""
+    wanted = {entry.spec.trial_id: entry for entry in entries if not entry.trained}
+    packs = []
+    for manifest in manifests(lab):
+        if wanted.keys() >= set(manifest["trials"]):
+            pack = PackPlan(tuple(wanted[trial_id] for trial_id in manifest["trials"]))
+            if pack.pack_id == manifest["pack_id"]:
+                packs.append(pack)
+                wanted = {k: v for k, v in wanted.items() if k not in set(manifest["trials"])}
+    return tuple(packs)
 
 
 def pack_shape(spec: TrialSpec) -> str:

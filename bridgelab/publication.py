@@ -7,12 +7,13 @@ pack's folder goes. Whatever stops a sweep, the same command goes on from what i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 
 from .config import canonical_json
 from .lab import Lab
-from .planning import PackPlan, Plan
+from .planning import PackPlan, Plan, manifests
 from .results import SCHEMAS, Results, now
 from .study import ResolvedStudy
 
@@ -49,23 +50,22 @@ def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
     results.write("members", f"{resolved.study_id}-{resolved.n_replicates}", rows)
 
 
-def publish_manifest(lab: Lab, study: str, pack: PackPlan) -> None:
-    """Says that a pack runs, and which trials it holds."""
-    manifest = {
+def manifest(study: str, pack: PackPlan) -> dict[str, Any]:
+    """What a pack's folder says of it: which trials it holds, for which study it began."""
+    return {
         "trials": [entry.spec.trial_id for entry in pack.entries],
         "attempts": [entry.attempt for entry in pack.entries],
         "study": study,
         "started_at": now().isoformat(timespec="seconds"),
     }
-    lab.publish(f"packs/{pack.pack_id}/manifest.json", canonical_json(manifest).encode())
 
 
 def drop_finished_manifests(lab: Lab) -> None:
     """Removes manifests of packs that ended otherwise: of a run that was killed, and planned anew."""
     done = {trial_id for trial_id, row in Results(lab).latest_attempts().items() if row["state"] == "COMPLETE"}
-    for name in lab.names("packs"):
-        if done.issuperset(lab.read_json(f"packs/{name}/manifest.json")["trials"]):
-            lab.remove(f"packs/{name}")
+    for pack in manifests(lab):
+        if done.issuperset(pack["trials"]):
+            lab.remove(f"packs/{pack['pack_id']}")
 
 
 def publish_rows(lab: Lab, pack: PackPlan, rows: Mapping[str, pa.Table]) -> None:

@@ -9,6 +9,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from . import metrics
 from .base_models import BaseModel, Judge, checkpoint
 from .bridge.pack import TERMS, Member, Pack, Trained
-from .config import Entry, ModelSpec, Side, TrialSpec, canonical_json
+from .config import CHECKPOINT_EVERY_S, Entry, ModelSpec, Side, TrialSpec, canonical_json, content_id
 from .domains import Samples, Split, get_domain
 from .errors import LabError
 from .evaluate import Bridge, Found, World, evaluate
@@ -70,47 +71,87 @@ class Surroundings:
         return self._sha256[base.model_id]
 
 
-def run_pack(
-    pack_id: str,
-    entries: Sequence[Entry],
-    around: Surroundings,
-    device: str = "cpu",
-    on_chunk: Callable[[int], None] = lambda step: None,
-) -> Rows:
+class Checkpoint:
+    """Where a pack stands, in its own folder of the lab, at most `every_s` seconds old."""
+
+    def __init__(self, lab: Lab, folder: str, every_s: float = CHECKPOINT_EVERY_S) -> None:
+        self._lab, self._folder, self._every_s = lab, folder, every_s
+        self._saved = time.monotonic()
+
+    def load(self, entries: Sequence[Entry]) -> dict[str, torch.Tensor] | None:
+        """The latest snapshot of a pack of just these entries; None where there is none."""
+        path = self._path(entries)
+        if not self._lab.exists(path):
+            return None
+        try:
+            tensors: dict[str, torch.Tensor] = safetensors.torch.load(self._lab.read(path))
+        except safetensors.SafetensorError:
+            return None  # it begins anew, and comes to the same
+        return tensors
+
+    def save_if_due(self, entries: Sequence[Entry], pack: Pack) -> None:
+        if time.monotonic() - self._saved >= self._every_s:
+            self._lab.publish(self._path(entries), safetensors.torch.save(pack.snapshot()))
+            self._saved = time.monotonic()
+
+    def _path(self, entries: Sequence[Entry]) -> str:
+        members = content_id("checkpoint", {"trials": [[e.spec.trial_id, e.attempt] for e in entries]})
+        return f"{self._folder}/{members}.safetensors"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """In what a pack runs: device, checkpoints, who is told, and what its rows say of it."""
+
+    pack_id: str
+    device: str = "cpu"
+    checkpoint: Checkpoint | None = None
+    on_chunk: Callable[[int], None] = lambda step: None
+
+    def described(self, n: int) -> dict[str, Any]:
+        return {"device": self.device, "pack_id": self.pack_id, "pack_size": n}
+
+
+def run_pack(setting: Setting, entries: Sequence[Entry], around: Surroundings) -> Rows:
     """Trains and evaluates a pack's trials, saves their bridges in the lab, returns their rows.
 
-    A trial whose loss was not finite, or whose pack raised, has a FAIL row with its class and text.
+    Goes on from the pack's checkpoint. A trial whose loss was not finite has a FAIL row. A pack that
+    raises, or runs out of memory, is split in halves until the trial that it was is alone: that one has
+    a FAIL row with its class and text, and the others are what they would have been without it.
     """
-    host = {"device": device, "pack_id": pack_id, "pack_size": len(entries)}
     try:
-        return _run(entries, around, host, on_chunk)
+        return _run(setting, entries, around)
     except LabError:
         raise
-    except Exception as error:  # whatever a pack dies of is a result of its trials, and is shown as such
+    except Exception as error:  # whatever a trial dies of is its result, and is shown as such
+        if len(entries) > 1:
+            half = len(entries) // 2
+            halves = [run_pack(setting, part, around) for part in (entries[:half], entries[half:])]
+            return {t: pa.concat_tables([h[t] for h in halves if t in h]) for t in {**halves[0], **halves[1]}}
         kind = "oom" if isinstance(error, (MemoryError, torch.OutOfMemoryError)) else "error"
-        text = traceback.format_exc(limit=-3)
-        rows = [_trial_row(e, around, host, failure=(kind, text)) for e in entries if not e.trained]
-        return {"trials": _table("trials", rows)}
+        failure = (kind, traceback.format_exc(limit=-3))
+        host = setting.described(len(entries))
+        return {"trials": _table("trials", [_trial_row(e, around, host, failure) for e in entries if not e.trained])}
 
 
-def _run(
-    entries: Sequence[Entry], around: Surroundings, host: Mapping[str, Any], on_chunk: Callable[[int], None]
-) -> Rows:
+def _run(setting: Setting, entries: Sequence[Entry], around: Surroundings) -> Rows:
     domain = get_domain(entries[0].spec.base_a.domain)
     n_classes = len(domain.class_names)
     new = [entry for entry in entries if not entry.trained]
     started = time.perf_counter()
-    trained = _train(new, around, n_classes, str(host["device"]), on_chunk)
+    trained = _train(setting, new, around, n_classes)
     train_s = (time.perf_counter() - started) / max(1, len(new))
     bridges = []
     for entry in entries:
-        state = trained[entry.spec.trial_id] if entry in new else _saved(around.lab, entry.spec)
-        if state.weights is not None:
-            bridges.append((entry, Bridge(entry.spec, state.weights, around.worlds(entry.spec))))
+        weights = (
+            load_bridge(around.lab, entry.spec.trial_id) if entry.trained else trained[entry.spec.trial_id].weights
+        )
+        if weights is not None:
+            bridges.append((entry, Bridge(entry.spec, weights, around.worlds(entry.spec))))
     started = time.perf_counter()
     found = evaluate([bridge for _, bridge in bridges], n_classes) if bridges else []
     evaluate_s = (time.perf_counter() - started) / max(1, len(bridges))
-    timing = {"train_s": train_s, "evaluate_s": evaluate_s}
+    host = setting.described(len(entries)) | {"train_s": train_s, "evaluate_s": evaluate_s}
     evaluated = [(entry, one) for (entry, _), one in zip(bridges, found, strict=True)]
     return {
         "curves": _table("curves", [row for e in new for row in _curve_rows(e, trained[e.spec.trial_id])]),
@@ -118,13 +159,11 @@ def _run(
             [SCHEMAS["predictions"].empty_table(), *(_prediction_rows(entry, one) for entry, one in evaluated)]
         ),
         "metrics": _table("metrics", [row for entry, one in evaluated for row in _metric_rows(entry, one)]),
-        "trials": _table("trials", [_outcome(e, trained[e.spec.trial_id], around, {**host, **timing}) for e in new]),
+        "trials": _table("trials", [_outcome(e, trained[e.spec.trial_id], around, host) for e in new]),
     }
 
 
-def _train(
-    entries: Sequence[Entry], around: Surroundings, n_classes: int, device: str, on_chunk: Callable[[int], None]
-) -> dict[str, Trained]:
+def _train(setting: Setting, entries: Sequence[Entry], around: Surroundings, n_classes: int) -> dict[str, Trained]:
     """Trains the entries as one pack and saves each bridge; trial_id -> what came of it."""
     if not entries:
         return {}
@@ -137,7 +176,17 @@ def _train(
         )
         for entry in entries
     ]
-    results = Pack(members, device).run(on_chunk)
+    pack = Pack(members, setting.device)
+    snapshot = setting.checkpoint.load(entries) if setting.checkpoint else None
+    if snapshot is not None:
+        pack.restore(snapshot)
+
+    def on_chunk(step: int) -> None:
+        setting.on_chunk(step)
+        if setting.checkpoint:
+            setting.checkpoint.save_if_due(entries, pack)
+
+    results = pack.run(on_chunk)
     for entry, result in zip(entries, results, strict=True):
         if result.weights is not None:
             save_bridge(around.lab, entry.spec, result.weights)
@@ -158,10 +207,6 @@ def load_bridge(lab: Lab, trial_id: str) -> dict[str, torch.Tensor]:
     except safetensors.SafetensorError as error:
         raise LabError(f"{lab.show(path)} is damaged ({error}); remove it and run again") from None
     return tensors
-
-
-def _saved(lab: Lab, spec: TrialSpec) -> Trained:
-    return Trained(weights=load_bridge(lab, spec.trial_id))
 
 
 def _table(table: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -5,40 +5,37 @@ The driver alone writes rows (`publication`); workers write models, latents and 
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import secrets
-import shutil
-import socket
-import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from .config import BaseModelJob, ModelSpec, Side
+from .config import CHECKPOINT_EVERY_S, BaseModelJob, ModelSpec, Side
 from .domains import Samples, Split, get_domain
-from .errors import ClusterError, InvalidValueError, LabError
+from .errors import InvalidValueError, LabError
 from .lab import Lab
-from .planning import PackPlan, Plan, available_cpus, plan
+from .lease import BEAT_S, Lease, LostLeaseError, Watch, release
+from .planning import PackPlan, Plan, manifests, plan
 from .publication import (
     drop_finished_manifests,
     failures,
     keep_best,
     lost_rows,
-    publish_manifest,
+    manifest,
     publish_members,
     publish_rows,
 )
 from .results import SCHEMAS
+from .session import check, choose_device, cluster
 from .study import ResolvedStudy, Selection, resolve
 
 KEEP = ("all", "tables", "best")
 SIDES: tuple[Side, Side] = ("a", "b")
-PROBE_TIMEOUT_S = 5.0
 REPORT_EVERY_S = 0.5
 
 
@@ -93,13 +90,15 @@ def sweep(
     address: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     keep: str = "all",
+    checkpoint_every_s: float | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Everything of a study that is missing in a lab: judges, base models, latents, packs, rows.
 
-    Trials that the lab has are not run again, from whichever study they come. `address` is that of a
-    Ray cluster (None: a local one is started and ended). Raises ClusterError for a cluster or device
-    that cannot be had, LabError for a lab that cannot be written.
+    Trials that the lab has are not run again, from whichever study they come. A sweep that was stopped,
+    in whatever way, goes on from its checkpoints; two sweeps on one lab share the work. `address` is that
+    of a Ray cluster (None: a local one is started and ended). Raises ClusterError for a cluster or device
+    that cannot be had, LabError for a lab that cannot be read or written.
     """
     started = time.monotonic()
     lab = lab if isinstance(lab, Lab) else Lab(lab)
@@ -108,101 +107,64 @@ def sweep(
     check(address, device)
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
     found = plan(resolved, lab=lab, pack=pack, retry=retry)
+    watch, told = Watch(lab), progress or Silent()
+    watch.look()
     chosen = choose_device(device) if found.packs else "cpu"
     lab.check_writable()
     publish_members(lab, resolved)
+    n_run = 0
     if found.packs:
-        with cluster(address, progress or Silent()):
-            _run(lab, found, chosen, progress or Silent())
+        every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
+        work = _Work(lab, uuid.uuid4().hex, chosen, pack, every_s, told)
+        told.phase("starting Ray")
+        try:
+            with cluster(address) as folder:
+                n_run = _run(work, found, retry, watch, folder)
+        finally:
+            release(lab, work.sweep_id)
         if keep == "best":
             keep_best(lab, found)
     drop_finished_manifests(lab)
-    return Outcome(found, found.n_to_run, failures(lab, resolved), time.monotonic() - started)
+    return Outcome(found, n_run, failures(lab, resolved), time.monotonic() - started)
 
 
-def check(address: str | None, device: str) -> None:
-    """Raises ClusterError for a cluster that nobody answers at, or a device that is asked for and not there."""
-    if address is not None:
-        probe(address)
-    if device == "cuda":
-        choose_device(device)
+@dataclass(frozen=True)
+class _Work:
+    """What every pack of a sweep has in common."""
+
+    lab: Lab
+    sweep_id: str
+    device: str
+    pack: int | None
+    checkpoint_every_s: float
+    progress: Progress
 
 
-def choose_device(device: str) -> str:
-    """The device that packs train on. Raises ClusterError for CUDA where there is none."""
-    if device == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise ClusterError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return "cpu"
-
-
-def probe(address: str) -> None:
-    """Raises ClusterError unless something listens at HOST:PORT; ray.init would retry for minutes."""
-    if address == "auto":
-        return
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise ClusterError(f"--address {address}: write HOST:PORT or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_S).close()
-    except OSError as error:
-        raise ClusterError(
-            f"no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave out --address"
-        ) from None
-
-
-@contextlib.contextmanager
-def cluster(address: str | None, progress: Progress) -> Iterator[None]:
-    """A connection to a Ray cluster; a local one, and its temporary folder, end with it."""
-    progress.phase("starting Ray")
-    folder = tempfile.mkdtemp(prefix="bridgelab-")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:
-        # A token of this process alone: whoever reaches the ports of its cluster cannot use them.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
-    import ray
-
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    try:
-        if address is None:
-            local = {"num_cpus": available_cpus(), "include_dashboard": False, "_temp_dir": folder}
-            ray.init(address="local", **local, **quiet)
-        else:
-            _join(address, quiet)
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _join(address: str, options: Mapping[str, Any]) -> None:
-    import ray
-
-    try:
-        ray.init(address=address, **options)
-    except ConnectionError as error:
-        reason = str(error).splitlines()[0]
-        raise ClusterError(f"no Ray cluster at {address}: {reason}; start one with `ray start --head`") from None
-
-
-def _run(lab: Lab, found: Plan, device: str, progress: Progress) -> None:
+def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> int:
+    """Makes the models, then runs packs until none is missing; returns how many trials were run here."""
     import ray
 
     samples = {
         (domain.name, side): ray.put(domain.load(side)) for side, domain in zip(SIDES, found.study.pair, strict=True)
     }
     n_models = len(found.judges) + len(found.jobs)
-    progress.models(0, n_models)
-    for done, _ in enumerate(_make_models(lab, found, samples), 1):
-        progress.models(done, n_models)
-    _run_packs(lab, found, samples, device, progress)
+    work.progress.models(0, n_models)
+    for done, _ in enumerate(_make_models(work.lab, found, samples), 1):
+        work.progress.models(done, n_models)
+    n_run = 0
+    while True:
+        states = watch.settle()
+        live = {pack_id for pack_id, state in states.items() if state == "live"}
+        elsewhere = frozenset(t for m in manifests(work.lab) if m["pack_id"] in live for t in m["trials"])
+        found = plan(found.study, lab=work.lab, pack=work.pack, retry=retry, elsewhere=elsewhere)
+        if found.packs:
+            n_run += _run_packs(work, found, samples, set(states) - live, folder)
+            retry = False  # what fails again waits for the next request
+        elif found.n_elsewhere:
+            work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")
+            time.sleep(BEAT_S)
+        else:
+            return n_run
 
 
 def _make_models(lab: Lab, found: Plan, samples: Mapping[tuple[str, Side], Any]) -> Iterator[ModelSpec]:
@@ -275,99 +237,149 @@ class _ObjectStore:
         return ray.get(self._samples[domain, side])
 
 
-def _train_pack(config: Mapping[str, str], packs: Any, store: _ObjectStore, address: str, device: str) -> None:
+def _train_pack(
+    config: Mapping[str, str],
+    packs: Mapping[str, PackPlan],
+    store: _ObjectStore,
+    manifests: Mapping[str, Any],
+    adoptable: set[str],
+    sweep_id: str,
+    address: str,
+    device: str,
+    checkpoint_every_s: float,
+) -> None:
     """The trainable: a pack by its id. Reports steps done, and at the end the rows."""
     import torch
     from ray import tune
 
-    from .trial import Surroundings, run_pack
+    from .trial import Checkpoint, Setting, Surroundings, run_pack
 
     torch.set_num_threads(1)
-    pack: PackPlan = packs[config["pack"]]
+    pack, lab = packs[config["pack"]], Lab(address)
+    n_new = sum(not entry.trained for entry in pack.entries)
     reported = time.monotonic()
 
     def on_chunk(step: int) -> None:
         nonlocal reported
+        lease.at(step * n_new, pack.n_steps)
         if time.monotonic() - reported > REPORT_EVERY_S:
             reported = time.monotonic()
-            tune.report({"steps": step * sum(not entry.trained for entry in pack.entries)})
+            tune.report({"steps": step * n_new})
 
     try:
-        rows = run_pack(pack.pack_id, pack.entries, Surroundings(Lab(address), store), device, on_chunk)
+        taken = Lease.take(lab, pack.pack_id, manifests[pack.pack_id], sweep_id, adoptable)
+        if taken is None:
+            tune.report({"elsewhere": True})
+            return
+        with taken as lease:
+            checkpoint = Checkpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s)
+            rows = run_pack(Setting(pack.pack_id, device, checkpoint, on_chunk), pack.entries, Surroundings(lab, store))
+            lease.check()
+            tune.report({"steps": pack.n_steps, "rows": {table: _to_ipc(data) for table, data in rows.items()}})
+    except LostLeaseError:
+        tune.report({"elsewhere": True})
     except LabError as error:
         tune.report({"lab_error": str(error)})
-        return
-    tune.report({"steps": pack.n_steps, "rows": {table: _to_ipc(data) for table, data in rows.items()}})
 
 
-def _run_packs(lab: Lab, found: Plan, samples: Mapping[tuple[str, Side], Any], device: str, progress: Progress) -> None:
+def _run_packs(
+    work: _Work, found: Plan, samples: Mapping[tuple[str, Side], Any], adoptable: set[str], folder: Path
+) -> int:
+    """Runs the packs of a plan; returns how many trials were run, and not by another sweep meanwhile."""
     import ray
     from ray import tune
 
     from . import latents
 
-    packs = {pack.pack_id: pack for pack in found.packs}
+    lab, packs = work.lab, {pack.pack_id: pack for pack in found.packs}
     needed = {s.latents_id for p in found.packs for e in p.entries for s in (e.spec.base_a, e.spec.base_b)}
-    store = _ObjectStore({name: ray.put(latents.read(lab, name)) for name in sorted(needed)}, samples)
-    publisher = _publisher(lab, found, packs, progress)
-    resources = {"cpu": 1, "gpu": 1} if device == "cuda" else {"cpu": 1}
-    trainable = tune.with_parameters(_train_pack, packs=packs, store=store, address=lab.address, device=device)
-    with tempfile.TemporaryDirectory(prefix="bridgelab-tune-") as folder:
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, resources),
-            param_space={"pack": tune.grid_search(list(packs))},
-            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: str(trial.trial_id)),
-            run_config=tune.RunConfig(
-                name="packs",
-                storage_path=folder,
-                callbacks=[publisher],
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=1),
-            ),
-        )
-        tuner.fit()
-    if publisher.lab_error:
-        raise LabError(publisher.lab_error)
+    board = _Board(lab, packs, work.progress)
+    trainable = tune.with_parameters(
+        _train_pack,
+        packs=packs,
+        store=_ObjectStore({name: ray.put(latents.read(lab, name)) for name in sorted(needed)}, samples),
+        manifests={pack_id: manifest(found.study.study.name, pack) for pack_id, pack in packs.items()},
+        adoptable=adoptable,
+        sweep_id=work.sweep_id,
+        address=lab.address,
+        device=work.device,
+        checkpoint_every_s=work.checkpoint_every_s,
+    )
+    resources = {"cpu": 1, "gpu": 1} if work.device == "cuda" else {"cpu": 1}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources),
+        param_space={"pack": tune.grid_search(list(packs))},
+        tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: str(trial.trial_id)),
+        run_config=tune.RunConfig(
+            name=uuid.uuid4().hex[:8],
+            storage_path=str(folder / "tune"),
+            callbacks=[_callback(board)],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+        ),
+    )
+    tuner.fit()
+    if board.lab_error:
+        raise LabError(board.lab_error)
+    return board.n_done
 
 
-def _publisher(lab: Lab, found: Plan, packs: Mapping[str, PackPlan], progress: Progress) -> Any:
+class _Board:
+    """What packs report: their rows are published at once. After a lab's first error nothing more is tried."""
+
+    def __init__(self, lab: Lab, packs: Mapping[str, PackPlan], progress: Progress) -> None:
+        self._lab, self._packs, self._progress = lab, packs, progress
+        self._steps = dict.fromkeys(packs, 0)
+        self.lab_error: str | None = None
+        self.n_done = 0
+        self._tell()
+
+    def take(self, pack_id: str, result: dict[str, Any]) -> None:
+        """A report of a pack: steps, and at its end rows or the error of a lab."""
+        self.lab_error = self.lab_error or result.get("lab_error")
+        if "rows" in result:
+            tables = {table: _from_ipc(table, data) for table, data in result.pop("rows").items()}
+            self._publish(self._packs[pack_id], tables)
+        self._steps[pack_id] = result.get("steps", self._steps[pack_id])
+        self._tell()
+
+    def lose(self, pack_id: str) -> None:
+        """A pack whose worker died more often than it is started again."""
+        self._publish(self._packs[pack_id], {"trials": lost_rows(self._packs[pack_id])})
+        self._tell()
+
+    def _publish(self, pack: PackPlan, tables: Mapping[str, pa.Table]) -> None:
+        if self.lab_error is not None:
+            return
+        try:
+            publish_rows(self._lab, pack, tables)
+            self.n_done += len(pack.entries)
+        except LabError as error:
+            self.lab_error = str(error)
+
+    def _tell(self) -> None:
+        n_steps = sum(pack.n_steps for pack in self._packs.values())
+        n_trials = sum(len(pack.entries) for pack in self._packs.values())
+        self._progress.steps(sum(self._steps.values()), n_steps, self.n_done, n_trials)
+
+
+def _callback(board: _Board) -> Any:
     from ray import tune
 
-    class Publisher(tune.Callback):  # type: ignore[misc]
-        """Publishes a pack's rows when it reports them, and a manifest while it runs."""
-
-        def __init__(self) -> None:
-            self.lab_error: str | None = None
-            self._steps = dict.fromkeys(packs, 0)
-            self._n_done = 0
-            self._tell()
+    class Callback(tune.Callback):  # type: ignore[misc]
+        """Tune's side of the board."""
 
         def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[()]]:
             """Tune pickles its callbacks for a restore that is never made; ours holds open files and locks."""
             return dict, ()
 
-        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            publish_manifest(lab, found.study.study.name, packs[trial.config["pack"]])
-
         def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-            pack = packs[trial.config["pack"]]
-            self.lab_error = result.get("lab_error", self.lab_error)
-            if "rows" in result:
-                rows = {table: _from_ipc(table, data) for table, data in result.pop("rows").items()}
-                publish_rows(lab, pack, rows)
-                self._n_done += len(pack.entries)
-            self._steps[pack.pack_id] = result.get("steps", 0)
-            self._tell()
+            board.take(trial.config["pack"], result)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            pack = packs[trial.config["pack"]]
-            publish_rows(lab, pack, {"trials": lost_rows(pack)})
+            board.lose(trial.config["pack"])
 
-        def _tell(self) -> None:
-            n_steps = sum(pack.n_steps for pack in packs.values())
-            progress.steps(sum(self._steps.values()), n_steps, self._n_done, found.n_to_run)
-
-    return Publisher()
+    return Callback()
 
 
 def _to_ipc(table: pa.Table) -> bytes:

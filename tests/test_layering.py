@@ -17,6 +17,7 @@ ORDER = [
     "bridgelab.keys",
     "bridgelab.metrics",
     "bridgelab.lab",
+    "bridgelab.lease",
     "bridgelab.results",
     "bridgelab.domains",
     "bridgelab.domains.digits",
@@ -41,6 +42,7 @@ ORDER = [
     "bridgelab.study",
     "bridgelab.planning",
     "bridgelab.publication",
+    "bridgelab.session",
     "bridgelab.tuning",
     "bridgelab.ledger",
     "bridgelab.health",
@@ -60,7 +62,7 @@ MAY_IMPORT = {
     "analysis": {"bridgelab.errors", "bridgelab.lab", "bridgelab.metrics", "bridgelab.results"},
 }
 ONLY_HERE = {
-    "ray": {"bridgelab.tuning"},
+    "ray": {"bridgelab.session", "bridgelab.tuning"},
     "plotly": {"analysis.figures", "analysis.report"},
     "typer": {"bridgelab.cli"},
     "rich": {"bridgelab.display"},

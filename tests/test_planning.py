@@ -8,10 +8,11 @@ from bridgelab.bridge.pack import Pack
 from bridgelab.config import Entry
 from bridgelab.errors import InvalidValueError
 from bridgelab.lab import Lab
+from bridgelab.lease import Lease
 from bridgelab.planning import as_json, can_show, pack_shape, plan
-from bridgelab.publication import publish_manifest, publish_rows
+from bridgelab.publication import manifest, publish_rows
 from bridgelab.study import Selection, resolve
-from bridgelab.trial import run_pack
+from bridgelab.trial import Setting, run_pack
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
 
@@ -61,7 +62,7 @@ def test_a_pack_size_below_one_is_refused(lab: Lab) -> None:
 def finish(lab: Lab, around, selection: Selection) -> None:
     """Runs a study of the plane without Ray."""
     for pack in plan("component_ablation", lab=lab, selection=selection).packs:
-        publish_rows(lab, pack, run_pack(pack.pack_id, pack.entries, around))
+        publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
 
 
 def test_finished_trials_are_cached_and_more_replicates_are_new(lab: Lab, around) -> None:
@@ -82,7 +83,7 @@ def test_a_trial_of_another_study_is_cached_too(lab: Lab, around) -> None:
 
 def test_trials_of_a_pack_that_began_and_did_not_end_are_unfinished(lab: Lab) -> None:
     first = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
-    publish_manifest(lab, "component_ablation", first)
+    Lease.take(lab, first.pack_id, manifest("component_ablation", first), "a-sweep")
     found = plan("component_ablation", lab=lab, selection=SMOKE)
     assert found.count("unfinished") == len(first.entries)
     assert found.n_to_run == len(found.states)

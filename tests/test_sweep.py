@@ -13,7 +13,7 @@ from bridgelab.lab import Lab
 from bridgelab.planning import plan
 from bridgelab.results import Results
 from bridgelab.study import Selection
-from bridgelab.trial import run_pack
+from bridgelab.trial import Setting, run_pack
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -70,7 +70,7 @@ def test_what_ray_made_is_what_a_pack_makes_by_itself(folder: Path, around) -> N
     lab, selection = Lab(folder / "lab"), Selection(pair="plane-plane", preset="smoke", n_replicates=2)
     stored = {table: Results(lab).read(table).to_pandas() for table in ("metrics", "predictions", "curves")}
     for pack in plan("label_efficiency", lab=around.lab, selection=selection, pack=3).packs:
-        for table, rows in run_pack(pack.pack_id, pack.entries, around).items():
+        for table, rows in run_pack(Setting(pack.pack_id), pack.entries, around).items():
             if table != "trials":
                 mine = rows.to_pandas().astype(str).agg("|".join, axis=1)
                 theirs = stored[table].astype(str).agg("|".join, axis=1)

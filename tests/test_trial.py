@@ -12,7 +12,7 @@ from bridgelab.config import STAGE_VERSIONS, Entry
 from bridgelab.domains import Samples
 from bridgelab.errors import LabError
 from bridgelab.metrics import Predictions
-from bridgelab.trial import Surroundings, load_bridge, run_pack
+from bridgelab.trial import Setting, Surroundings, load_bridge, run_pack
 
 SHORT = {"bridge.n_steps": 70}
 
@@ -29,16 +29,16 @@ def by_trial(table, trial_id: str):
 
 def test_rows_of_a_trial_are_the_same_alone_and_in_a_pack_of_eight(make_trial, around) -> None:
     pack = entries(make_trial, 8)
-    together = run_pack("together", pack, around)
+    together = run_pack(Setting("together"), pack, around)
     for entry in pack[:: len(pack) - 1]:
-        alone = run_pack("alone", [entry], around)
+        alone = run_pack(Setting("alone"), [entry], around)
         for table in ("curves", "predictions", "metrics", "trials"):
             assert by_trial(alone[table], entry.spec.trial_id) == by_trial(together[table], entry.spec.trial_id)
             assert by_trial(alone[table], entry.spec.trial_id)
 
 
 def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> None:
-    rows = run_pack("p", entries(make_trial, 1), around)
+    rows = run_pack(Setting("p"), entries(make_trial, 1), around)
     stored = rows["predictions"].to_pandas()
     for row in rows["metrics"].to_pylist():
         direction = (
@@ -53,7 +53,7 @@ def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> 
 
 def test_a_trained_bridge_crosses_the_plane(make_trial, around) -> None:
     trial = make_trial(0, **{"bridge.n_steps": 600})
-    rows = run_pack("p", [Entry(trial, 0, False)], around)["metrics"].to_pylist()
+    rows = run_pack(Setting("p"), [Entry(trial, 0, False)], around)["metrics"].to_pylist()
     value = {(row["metric"], row["split"]): row["value"] for row in rows}
     assert value["transfer_accuracy_ab", "test"] > 0.9
     assert value["transfer_accuracy_ba", "test"] > 0.9
@@ -69,9 +69,9 @@ def test_the_test_split_changes_nothing_but_test_rows(make_trial, lab, plane, ar
         for side, splits in plane.items()
     }
     pack = entries(make_trial, 2)
-    honest = run_pack("p", pack, around)
+    honest = run_pack(Setting("p"), pack, around)
     bridges = {entry.spec.trial_id: load_bridge(lab, entry.spec.trial_id) for entry in pack}
-    blind = run_pack("p", pack, Surroundings(lab, type(around.source)(noisy)))
+    blind = run_pack(Setting("p"), pack, Surroundings(lab, type(around.source)(noisy)))
     assert honest["curves"].equals(blind["curves"])
     for table in ("metrics", "predictions"):
         validation = [[r for r in rows[table].to_pylist() if r["split"] == "validation"] for rows in (honest, blind)]
@@ -82,8 +82,8 @@ def test_the_test_split_changes_nothing_but_test_rows(make_trial, lab, plane, ar
 
 def test_a_bridge_in_the_lab_is_evaluated_without_training(make_trial, around) -> None:
     trained = entries(make_trial, 2)
-    first = run_pack("p", trained, around)
-    again = run_pack("p", [dataclasses.replace(entry, trained=True) for entry in trained], around)
+    first = run_pack(Setting("p"), trained, around)
+    again = run_pack(Setting("p"), [dataclasses.replace(entry, trained=True) for entry in trained], around)
     assert again["metrics"].equals(first["metrics"])
     assert again["predictions"].equals(first["predictions"])
     assert (again["trials"].num_rows, again["curves"].num_rows) == (0, 0)
@@ -91,7 +91,7 @@ def test_a_bridge_in_the_lab_is_evaluated_without_training(make_trial, around) -
 
 def test_a_saved_bridge_says_which_trial_it_is(make_trial, around, lab, tmp_path) -> None:
     entry = entries(make_trial, 1)[0]
-    run_pack("p", [entry], around)
+    run_pack(Setting("p"), [entry], around)
     path = tmp_path / "lab/bridges" / f"{entry.spec.trial_id}.safetensors"
     with safetensors.safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["trial"])
@@ -100,7 +100,7 @@ def test_a_saved_bridge_says_which_trial_it_is(make_trial, around, lab, tmp_path
 
 def test_a_nan_is_a_failure_of_its_trial_alone(make_trial, around, lab) -> None:
     pack = [*entries(make_trial, 2), Entry(make_trial(2, **SHORT, **{"bridge.learning_rate": 1e30}), 0, False)]
-    rows = run_pack("p", pack, around)
+    rows = run_pack(Setting("p"), pack, around)
     states = {row["trial_id"]: row for row in rows["trials"].to_pylist()}
     failed = states[pack[2].spec.trial_id]
     assert [states[e.spec.trial_id]["state"] for e in pack[:2]] == ["COMPLETE", "COMPLETE"]
@@ -112,7 +112,7 @@ def test_a_nan_is_a_failure_of_its_trial_alone(make_trial, around, lab) -> None:
 
 def test_an_exception_is_a_failure_with_its_text(make_trial, around, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridgelab.trial.Pack", lambda *args: 1 / 0)
-    rows = run_pack("p", entries(make_trial, 2), around)
+    rows = run_pack(Setting("p"), entries(make_trial, 2), around)
     assert {row["failure_class"] for row in rows["trials"].to_pylist()} == {"error"}
     assert "ZeroDivisionError" in rows["trials"]["failure_text"][0].as_py()
     assert list(rows) == ["trials"]
@@ -123,7 +123,7 @@ def test_running_out_of_memory_has_a_class_of_its_own(make_trial, around, monkey
         raise MemoryError("no more")
 
     monkeypatch.setattr("bridgelab.trial.Pack", exhausted)
-    rows = run_pack("p", entries(make_trial, 1), around)
+    rows = run_pack(Setting("p"), entries(make_trial, 1), around)
     assert rows["trials"]["failure_class"][0].as_py() == "oom"
 
 
@@ -134,8 +134,8 @@ def test_a_missing_bridge_is_named(lab) -> None:
 
 def test_a_sampled_evaluation_is_reproducible_and_differs_from_that_of_the_means(make_trial, around) -> None:
     sampled = entries(make_trial, 1, **{"bridge.decode": "sample"})
-    first, second = (run_pack("p", sampled, around)["predictions"] for _ in range(2))
-    means = run_pack("p", entries(make_trial, 1, **{"bridge.decode": "mean"}), around)["predictions"]
+    first, second = (run_pack(Setting("p"), sampled, around)["predictions"] for _ in range(2))
+    means = run_pack(Setting("p"), entries(make_trial, 1, **{"bridge.decode": "mean"}), around)["predictions"]
     assert first.equals(second)
     assert first["transferred"] != means["transferred"]
 
@@ -145,7 +145,7 @@ GOLDEN = {1: {"transfer_accuracy_ab": 0.948, "shared_classifier_accuracy_b": 0.8
 
 
 def test_the_evaluation_stage_gives_its_golden_numbers(make_trial, around) -> None:
-    rows = run_pack("p", entries(make_trial, 1), around)["metrics"].to_pylist()
+    rows = run_pack(Setting("p"), entries(make_trial, 1), around)["metrics"].to_pylist()
     found = {row["metric"]: row["value"] for row in rows if row["split"] == "test"}
     for metric, value in GOLDEN[STAGE_VERSIONS["evaluation"]].items():
         assert found[metric] == pytest.approx(value, abs=1e-4)

@@ -33,6 +33,7 @@ TERMS = ("total", "l2_a", "l2_b", "kl_a", "kl_b", "swd", "cls_a", "cls_b")
 """What a learning curve records: the loss, and its terms before their weights."""
 
 N_CURVE_POINTS = 40
+BUFFERS = ("parameters", "adam_first", "adam_second")
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
 
@@ -127,6 +128,8 @@ class Pack:
         parameters = parameters.to(self.device)
         self._buffers = (parameters, torch.zeros_like(parameters), torch.zeros_like(parameters))
         self._steps = torch.zeros(len(members), device=self.device)
+        self.n_done = 0
+        "steps that all living members have taken"
         self._prepare(members[0].latent_dim)
 
     def run(self, on_chunk: Callable[[int], None] = lambda step: None) -> list[Trained]:
@@ -137,14 +140,14 @@ class Pack:
         """
         n_steps = self.configs[0].n_steps
         every = max(1, n_steps // N_CURVE_POINTS)
-        for start in range(0, n_steps, CHUNK_STEPS):
+        while self.n_done < n_steps and self.alive:
+            start = self.n_done
             chunk = self._next_chunk()
             stop = min(start + CHUNK_STEPS, n_steps)
             terms_TKE = torch.stack([self._step(step, step - start, chunk) for step in range(start, stop)]).cpu()
             self._record(start, every, terms_TKE)
+            self.n_done = stop
             on_chunk(stop)
-            if not self.alive:
-                break
         for slot, member in enumerate(self.alive):
             row = self._buffers[0][slot].cpu()
             if torch.isfinite(row).all():
@@ -152,6 +155,38 @@ class Pack:
             else:
                 self.results[member].failed_at = n_steps  # the loss was still finite, its gradient was not
         return self.results
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """All that `restore` needs to go on to the same bits, between two chunks."""
+        state = {"n_done": torch.tensor(self.n_done), "alive": torch.tensor(self.alive, dtype=torch.long)}
+        state["steps"] = self._steps.cpu().clone()
+        for name, buffer in zip(BUFFERS, self._buffers, strict=True):
+            state[name] = buffer.cpu().clone()
+        for member, result in enumerate(self.results):
+            state[f"{member}/failed_at"] = torch.tensor(result.failed_at or 0)
+            state[f"{member}/curve_steps"] = torch.tensor([step for step, _ in result.curve], dtype=torch.long)
+            values = np.array([values for _, values in result.curve], np.float32).reshape(-1, len(TERMS))
+            state[f"{member}/curve"] = torch.from_numpy(values)
+        for member in self.alive:
+            for name, place in self._streams[member].state().items():
+                state[f"{member}/stream/{name}"] = place
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Goes back to a snapshot of a pack of the same members."""
+        self.n_done, self.alive = int(state["n_done"]), state["alive"].tolist()
+        self._steps = state["steps"].to(self.device)
+        parameters, first, second = (state[name].to(self.device) for name in BUFFERS)
+        self._buffers = (parameters, first, second)
+        for member, result in enumerate(self.results):
+            steps, values = state[f"{member}/curve_steps"].tolist(), state[f"{member}/curve"].numpy()
+            result.failed_at = int(state[f"{member}/failed_at"]) or None
+            result.curve = list(zip(steps, values, strict=True))
+            prefix = f"{member}/stream/"
+            streams = {name.removeprefix(prefix): s for name, s in state.items() if name.startswith(prefix)}
+            self._streams[member].restore(streams)
+        if self.alive:
+            self._prepare(self._latent_dim)
 
     def gradients(self) -> Tensor:
         """The gradients of the first step's loss, (K, n), without taking the step."""

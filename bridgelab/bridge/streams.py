@@ -8,6 +8,7 @@ S shared, P directions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,14 @@ class TrialStreams:
         if name not in self._generators:
             self._generators[name] = torch.Generator().manual_seed(stream_seed("bridge", self._seed, name))
         return self._generators[name]
+
+    def state(self) -> dict[str, Tensor]:
+        """Where each stream stands, by name; `restore` goes on from there."""
+        return {name: generator.get_state() for name, generator in self._generators.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        for name, place in state.items():
+            self.generator(name).set_state(place)
 
     def _normal(self, name: str, *shape: int) -> Tensor:
         return torch.randn(CHUNK_STEPS, *shape, generator=self.generator(name))

@@ -222,3 +222,18 @@ GOLDEN = {1: [2.36721, 0.679852, 1.33135, 0.878467, 0.858963, 0.0149542, 0.60950
 def test_the_bridge_stage_gives_its_golden_numbers(make_trial, make_member) -> None:
     curve = train([make_member(make_trial(0, **{"bridge.n_steps": 40}))])[0].curve
     assert curve[-1][1].tolist() == pytest.approx(GOLDEN[STAGE_VERSIONS["bridge"]], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("at", [32, 64])
+def test_a_pack_that_goes_on_from_a_snapshot_comes_to_the_same_bits(make_trial, make_member, at: int) -> None:
+    members = [make_member(make_trial(i, **SHORT, **values)) for i, values in enumerate(COMPANY[:3])]
+    members.append(make_member(make_trial(3, **SHORT, **{"bridge.learning_rate": 1e30})))
+    kept = {}
+    whole = Pack(members)
+    undisturbed = whole.run(lambda step: kept.update({step: whole.snapshot()}))
+    other = Pack(members)
+    other.restore({name: tensor.clone() for name, tensor in kept[at].items()})
+    assert other.n_done == at
+    for one, again in zip(undisturbed, other.run(), strict=True):
+        assert one.failed_at == again.failed_at
+        assert one.weights is None or same_bits(one, again)

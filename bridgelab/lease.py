@@ -1,0 +1,161 @@
+"""Who trains a pack: a lease in its folder, whose counter moves while its holder lives.
+
+Clocks of different machines are never compared. An observer calls a lease stale when the counter has not
+moved for STALE_S seconds of the observer's own clock; whoever then takes the pack over writes its own name
+into the lease, and the former holder, should it come back, sees that and publishes nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from types import TracebackType
+from typing import Any, Literal
+
+from .errors import LabError
+from .lab import Lab
+
+BEAT_S = 1.0
+STALE_S = 8.0
+
+State = Literal["free", "unknown", "live", "stale"]
+
+
+class LostLeaseError(LabError):
+    """Another worker has taken this pack over."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A lease as it stands in a pack's folder."""
+
+    owner: str
+    "the sweep, and a name of its own for each worker that took the pack"
+    count: int = 0
+    step: int = 0
+    n_steps: int = 0
+    adopted: int = 0
+    "how often the pack was taken over from a holder that had gone"
+
+
+def read_beat(lab: Lab, pack_id: str) -> Beat | None:
+    """The lease of a pack; None where it has none, or was let go."""
+    path = _path(pack_id)
+    try:
+        return Beat(**lab.read_json(path)) if lab.exists(path) else None
+    except (LabError, TypeError):
+        return None  # gone between the two calls, with its pack, or not a lease at all
+
+
+def release(lab: Lab, sweep_id: str) -> None:
+    """Lets go of every pack of a sweep that ends, so that the next one need not wait."""
+    for pack_id in lab.names("packs"):
+        beat = read_beat(lab, pack_id)
+        if beat is not None and beat.owner.startswith(f"{sweep_id}/"):
+            lab.remove(_path(pack_id))
+
+
+class Lease:
+    """A pack of one's own, from `take` to the end of a `with` block."""
+
+    def __init__(self, lab: Lab, pack_id: str, beat: Beat) -> None:
+        self._lab, self._pack_id, self._beat = lab, pack_id, beat
+        self._stopped = threading.Event()
+        self._lost = False
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True)
+
+    @classmethod
+    def take(
+        cls, lab: Lab, pack_id: str, manifest: Mapping[str, Any], sweep_id: str, adoptable: Iterable[str] = ()
+    ) -> Lease | None:
+        """The lease of a pack, or None where somebody else holds it.
+
+        A pack that exists can be taken where its lease was let go, where it belongs to the same sweep
+        (whose worker died), or where it is among the `adoptable` ones, whose leases are stale.
+        """
+        mine = Beat(owner=f"{sweep_id}/{uuid.uuid4().hex}")
+        files = {"manifest.json": json.dumps(manifest).encode(), "lease.json": _encode(mine)}
+        if not lab.publish_folder(f"packs/{pack_id}", files):
+            held = read_beat(lab, pack_id)
+            if held is not None and pack_id not in set(adoptable) and not held.owner.startswith(f"{sweep_id}/"):
+                return None
+            mine = replace(mine, adopted=0 if held is None else held.adopted + 1)
+            lab.publish(_path(pack_id), _encode(mine))
+        return cls(lab, pack_id, mine)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def at(self, step: int, n_steps: int) -> None:
+        """Says how far the pack is. Raises LostLeaseError where it is another's by now."""
+        self._beat = replace(self._beat, step=step, n_steps=n_steps)
+        if self._lost:
+            raise LostLeaseError(f"pack {self._pack_id} was taken over by another worker")
+
+    def check(self) -> None:
+        """Raises LostLeaseError unless the pack is still ours: before anything of it is published."""
+        held = read_beat(self._lab, self._pack_id)
+        if held is None or held.owner != self._beat.owner:
+            raise LostLeaseError(f"pack {self._pack_id} was taken over by another worker")
+
+    def _keep_beating(self) -> None:
+        while not self._stopped.wait(BEAT_S):
+            try:
+                self.check()
+                self._beat = replace(self._beat, count=self._beat.count + 1)
+                self._lab.publish(_path(self._pack_id), _encode(self._beat))
+            except LostLeaseError:
+                self._lost = True
+                return
+            except LabError:
+                continue  # a lab that cannot be written now is told by whoever publishes a result
+
+
+class Watch:
+    """What an observer has seen of the leases of a lab, on its own clock."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._seen: dict[str, tuple[tuple[str, int], float, bool]] = {}
+
+    def look(self) -> dict[str, State]:
+        """pack_id -> free (no holder), unknown (seen too briefly), live or stale."""
+        return {pack_id: self._state(pack_id) for pack_id in self._lab.names("packs")}
+
+    def settle(self) -> dict[str, State]:
+        """Looks until no lease is unknown: STALE_S seconds at most."""
+        while "unknown" in (states := self.look()).values():
+            time.sleep(BEAT_S / 4)
+        return states
+
+    def _state(self, pack_id: str) -> State:
+        beat, now = read_beat(self._lab, pack_id), time.monotonic()
+        if beat is None:
+            return "free"
+        mark = (beat.owner, beat.count)
+        last, since, moved = self._seen.get(pack_id, (mark, now, False))
+        if last != mark:
+            since, moved = now, True
+        self._seen[pack_id] = (mark, since, moved)
+        if now - since >= STALE_S:
+            return "stale"
+        return "live" if moved else "unknown"
+
+
+def _path(pack_id: str) -> str:
+    return f"packs/{pack_id}/lease.json"
+
+
+def _encode(beat: Beat) -> bytes:
+    return json.dumps(asdict(beat)).encode()
