@@ -248,6 +248,50 @@ def report(
 
 
 @app.command()
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="remove what is listed")] = False,
+    older_than: Annotated[
+        float, typer.Option("--older-than", metavar="HOURS", min=0.0, help="spare what is younger")
+    ] = 24.0,
+    lab: LabPath = "./lab",
+    as_json: Json = False,
+) -> None:
+    """What no result reaches: lists it, and with --yes removes it."""
+    from . import housekeeping
+    from .lab import Lab
+
+    found = housekeeping.garbage(Lab(lab), grace_s=older_than * 3600)
+    n_bytes = housekeeping.collect(Lab(lab), found) if yes else sum(one.n_bytes for one in found)
+    if as_json:
+        _print_json({"removed": yes, "bytes": n_bytes, "garbage": [vars(one) for one in found]})
+        return
+    for one in found:
+        typer.echo(f"{one.n_bytes:>12,} bytes  {one.path}  ({one.why})")
+    done = "removed" if yes else "would be removed by --yes" if found else "nothing to remove"
+    typer.echo(f"{len(found)} things, {n_bytes:,} bytes: {done}")
+
+
+@app.command()
+def compact(
+    yes: Annotated[bool, typer.Option("--yes", help="merge what is listed")] = False,
+    lab: LabPath = "./lab",
+    as_json: Json = False,
+) -> None:
+    """Tables in many parts: lists them, and with --yes merges each into one."""
+    from . import housekeeping
+    from .lab import Lab
+
+    found = housekeeping.compact(Lab(lab)) if yes else housekeeping.scattered(Lab(lab))
+    if as_json:
+        _print_json({"merged": yes, "parts": found})
+        return
+    for table_name, n_parts in found.items():
+        typer.echo(f"{table_name}: {n_parts} parts " + ("are now one" if yes else "would become one by --yes"))
+    if not found:
+        typer.echo("nothing to merge: no table has more than one part")
+
+
+@app.command()
 def doctor(
     lab: LabPath = "./lab",
     data: Data = None,

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -124,14 +125,18 @@ def status_text(found: Status) -> str:
     lines = [f"{found.study or 'all studies'} {found.study_id or ''}".rstrip() + f": {states}"]
     if found.failures:
         lines.append("  failed: " + ", ".join(f"{n} {kind}" for kind, n in found.failures.items()))
-    for pack in found.running:
-        lines.append(
-            f"  pack {pack['pack_id']}: {len(pack['trials'])} trials of {pack['study']} since {pack['started_at']}"
-        )
+    lines += [f"  {_pack_text(pack)}" for pack in found.packs]
     if found.counts["RUNNING"] or found.counts["WAITING"]:
         left = "not known yet" if found.seconds_left is None else f"about {seconds_text(found.seconds_left)}"
         lines.append(f"  time left: {left}")
     return "\n".join(lines)
+
+
+def _pack_text(pack: Mapping[str, Any]) -> str:
+    share = f"{100 * pack['step'] // max(1, pack['n_steps'])} %"
+    adopted = f", adopted {pack['adopted']} times" if pack["adopted"] else ""
+    state = "runs" if pack["live"] else "stopped; the next sweep goes on from its checkpoint"
+    return f"pack {pack['pack_id']}: {len(pack['trials'])} trials of {pack['study']}, {share}{adopted}, {state}"
 
 
 def check_line(check: Check) -> str:

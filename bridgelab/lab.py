@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -96,13 +97,44 @@ class Lab:
         return True
 
     def remove(self, path: str) -> None:
-        """Removes a file or a folder; nothing happens where there is none."""
+        """Removes a file or a folder; nothing happens where there is none.
+
+        A folder is first renamed, so that nobody ever finds one with half of its files.
+        """
         with self._reporting(path):
             kind = self._info(path).type
             if kind == pafs.FileType.Directory:
-                self._fs.delete_dir(self._at(path))
+                parent, _, name = path.rpartition("/")
+                gone = f"{parent}/.{name}.{uuid.uuid4().hex}"
+                self._fs.move(self._at(path), self._at(gone))
+                self._fs.delete_dir(self._at(gone))
             elif kind == pafs.FileType.File:
                 self._fs.delete_file(self._at(path))
+
+    def rename(self, path: str, to: str) -> None:
+        """Gives a published file another name."""
+        with self._reporting(path):
+            self._fs.move(self._at(path), self._at(to))
+
+    def age_s(self, path: str) -> float:
+        """Seconds since a file or folder was last changed, by this machine's clock."""
+        modified = self._info(path).mtime
+        return 0.0 if modified is None else time.time() - modified.timestamp()
+
+    def size(self, path: str) -> int:
+        """Bytes of a file, or of all files below a folder."""
+        with self._reporting(path):
+            info = self._info(path)
+            if info.type != pafs.FileType.Directory:
+                return int(info.size or 0)
+            below = self._fs.get_file_info(pafs.FileSelector(self._at(path), recursive=True))
+            return sum(int(one.size or 0) for one in below)
+
+    def leftovers(self, folder: str) -> list[str]:
+        """Names in a folder that begin with a dot: writes and removals that were cut short, or go on now."""
+        with self._reporting(folder):
+            found = self._fs.get_file_info(pafs.FileSelector(self._at(folder), allow_not_found=True))
+            return sorted(info.base_name for info in found if info.base_name.startswith("."))
 
     def check_writable(self) -> None:
         """Raises LabError unless a file can be written here and read back."""

@@ -133,9 +133,10 @@ class Watch:
         """pack_id -> free (no holder), unknown (seen too briefly), live or stale."""
         return {pack_id: self._state(pack_id) for pack_id in self._lab.names("packs")}
 
-    def settle(self) -> dict[str, State]:
-        """Looks until no lease is unknown: STALE_S seconds at most."""
-        while "unknown" in (states := self.look()).values():
+    def settle(self, timeout_s: float = STALE_S + BEAT_S) -> dict[str, State]:
+        """Looks until no lease is unknown, which takes STALE_S seconds at most, or until the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while "unknown" in (states := self.look()).values() and time.monotonic() < deadline:
             time.sleep(BEAT_S / 4)
         return states
 

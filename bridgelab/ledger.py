@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 
 from .errors import LabError
 from .lab import Lab
+from .lease import BEAT_S, Beat, Watch, read_beat
 from .planning import available_cpus, manifests
 from .results import Results
 
+LOOK_S = 2.5 * BEAT_S
 STATES = ("COMPLETE", "RUNNING", "WAITING", "FAIL")
-"""Optuna's names. RUNNING: in a pack that has begun and not ended."""
+"""Optuna's names. RUNNING: in a pack whose lease is held by somebody who lives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,8 @@ class Status:
     "trials by state"
     failures: Mapping[str, int]
     "failed trials by class"
-    running: tuple[Mapping[str, Any], ...]
-    "the manifests of packs that have begun"
+    packs: tuple[Mapping[str, Any], ...]
+    "packs that have begun: their manifests, steps, how often they were adopted, and whether they are live"
     seconds_left: float | None
     "by the mean time of this run's finished trials on this machine's cores; None while there is none"
 
@@ -57,8 +59,8 @@ def status(
         if not members:
             raise LabError(f"{lab.location} has no such run of '{study}'; run `bridgelab sweep {study}` first")
     attempts = results.latest_attempts()
-    packs = tuple(manifests(lab))
-    in_packs = {trial_id for manifest in packs for trial_id in manifest["trials"]}
+    packs = _packs(lab)
+    in_packs = {trial_id for pack in packs if pack["live"] for trial_id in pack["trials"]}
     counts = dict.fromkeys(STATES, 0)
     failures: collections.Counter[str] = collections.Counter()
     wanted = dict.fromkeys(row["trial_id"] for row in members)
@@ -72,19 +74,37 @@ def status(
             counts[row["state"]] += 1
             if row["state"] == "FAIL":
                 failures[row["failure_class"]] += 1
-    running = tuple(pack for pack in packs if wanted.keys() & set(pack["trials"]))
+    begun = tuple(pack for pack in packs if wanted.keys() & set(pack["trials"]))
     return Status(
         study=study,
         study_id=study_id,
         counts=counts,
         failures=dict(failures),
-        running=running,
-        seconds_left=_seconds_left(results, wanted, counts["RUNNING"] + counts["WAITING"]),
+        packs=begun,
+        seconds_left=_seconds_left(results, wanted, counts["RUNNING"] + counts["WAITING"] - _done(begun)),
     )
 
 
-def _seconds_left(results: Results, wanted: Iterable[str], n_left: int) -> float | None:
-    if n_left == 0:
+def _packs(lab: Lab) -> tuple[dict[str, Any], ...]:
+    """The packs that have begun. Looks for a moment, to see whose lease moves."""
+    watch = Watch(lab)
+    states = watch.settle(timeout_s=LOOK_S)
+    found = []
+    for manifest in manifests(lab):
+        beat = read_beat(lab, manifest["pack_id"]) or Beat(owner="")
+        about = {"step": beat.step, "n_steps": beat.n_steps, "adopted": beat.adopted}
+        found.append({**manifest, **about, "live": states.get(manifest["pack_id"]) == "live"})
+    return tuple(found)
+
+
+def _done(packs: Iterable[Mapping[str, Any]]) -> float:
+    """What running packs have done already, in trials."""
+    live = [pack for pack in packs if pack["live"] and pack["n_steps"]]
+    return float(sum(len(pack["trials"]) * pack["step"] / pack["n_steps"] for pack in live))
+
+
+def _seconds_left(results: Results, wanted: Iterable[str], n_left: float) -> float | None:
+    if n_left <= 0:
         return 0.0
     trials = results.read("trials", where=pc.field("trial_id").isin(list(wanted)) & (pc.field("state") == "COMPLETE"))
     mean = pc.mean(pc.add(trials["train_s"], trials["evaluate_s"])).as_py()

@@ -6,10 +6,12 @@ pack's folder goes. Whatever stops a sweep, the same command goes on from what i
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .config import canonical_json
 from .lab import Lab
@@ -22,7 +24,12 @@ ORDER = ("curves", "predictions", "metrics", "trials")
 
 
 def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
-    """Which arms and trials the study has. A later run with fewer replicates takes none away."""
+    """Which arms and trials the study has, unless the lab's latest run of it says so already.
+
+    A later run with fewer replicates takes none away.
+    """
+    if _is_latest(lab, resolved):
+        return
     results = Results(lab)
     common = {
         "study_id": resolved.study_id,
@@ -47,7 +54,15 @@ def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
         }
         for member in resolved.members
     ]
-    results.write("members", f"{resolved.study_id}-{resolved.n_replicates}", rows)
+    results.write("members", f"{resolved.study_id}-{uuid.uuid4().hex[:8]}", rows)
+
+
+def _is_latest(lab: Lab, resolved: ResolvedStudy) -> bool:
+    rows = Results(lab).read("members", where=pc.field("study") == resolved.study.name).to_pylist()
+    if not rows or max(rows, key=lambda row: row["planned_at"])["study_id"] != resolved.study_id:
+        return False
+    there = {(row["trial_id"], row["judge_id"]) for row in rows if row["study_id"] == resolved.study_id}
+    return there >= {(member.trial.trial_id, member.trial.judge_id) for member in resolved.members}
 
 
 def manifest(study: str, pack: PackPlan) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,9 @@ from .errors import LabError
 from .lab import Lab
 from .metrics import METRIC_VERSION, METRICS
 
-SCHEMA_VERSION = "1"
+LOG = logging.getLogger("bridgelab")
+SCHEMA_VERSION = 2
+"""Raised with every change of a schema, together with an entry in MIGRATIONS."""
 
 _ID = pa.string()
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -30,7 +34,7 @@ _WHEN = pa.timestamp("ms", tz="UTC")
 
 
 def _schema(**fields: pa.DataType) -> pa.Schema:
-    return pa.schema(fields.items(), metadata={"bridgelab_schema": SCHEMA_VERSION})
+    return pa.schema(fields.items(), metadata={"bridgelab_schema": str(SCHEMA_VERSION)})
 
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -70,6 +74,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         bridge_seed=pa.int64(),
         n_train=pa.int32(),  # the samples of side a that the bridge could draw from
         steps=pa.int32(),
+        resumed_at=pa.int32(),  # the step of the checkpoint that its pack went on from; null where it ran through
         train_s=pa.float64(),  # this trial's share of its pack's time
         evaluate_s=pa.float64(),
         device=_NAME,
@@ -113,6 +118,18 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
 }
 
+
+def _from_1_to_2(table: str, part: pa.Table) -> pa.Table:
+    """Version 2 says at which step an adopted pack went on."""
+    if table != "trials":
+        return part
+    place = SCHEMAS["trials"].get_field_index("resumed_at")
+    return part.add_column(place, "resumed_at", pa.nulls(part.num_rows, pa.int32()))
+
+
+MIGRATIONS: Mapping[int, Callable[[str, pa.Table], pa.Table]] = {1: _from_1_to_2}
+"""Version -> what makes the next one of a part: readers do it as they read, and no row is lost."""
+
 _KEYS: Mapping[str, Sequence[str]] = {
     "members": ("study_id", "arm_name", "replicate", "planned_at"),
     "trials": ("trial_id", "attempt"),
@@ -123,30 +140,95 @@ _KEYS: Mapping[str, Sequence[str]] = {
 """What a row is known by: of rows that share it, readers keep one."""
 
 
+class DamagedPartError(LabError):
+    """A part that is not Parquet, or not of its table."""
+
+
 class Results:
     """The results of a lab: five tables of Parquet parts."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
-    def write(self, table: str, part: str, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
-        """Publishes a part of a table; nothing is written where there are no rows."""
+    def write(
+        self, table: str, part: str, rows: Iterable[Mapping[str, Any]] | pa.Table, absorbed: Sequence[str] = ()
+    ) -> None:
+        """Publishes a part of a table; nothing is written where there are no rows.
+
+        A merged part names those that it `absorbed`: readers pass over them, wherever a merge was cut short.
+        """
         data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
         if data.num_rows:
             sink = io.BytesIO()
-            pq.write_table(data.cast(SCHEMAS[table]), sink, compression="zstd")
+            schema = SCHEMAS[table]
+            if absorbed:
+                schema = schema.with_metadata({**schema.metadata, "bridgelab_absorbed": json.dumps(list(absorbed))})
+            pq.write_table(data.cast(schema), sink, compression="zstd")
             self.lab.publish(f"results/{table}/part-{part}.parquet", sink.getvalue())
 
     def read(self, table: str, *, where: pc.Expression | None = None) -> pa.Table:
-        """All rows of a table, without those that repeat another's key; `where` selects rows early."""
-        parts = [
-            self._read_part(f"results/{table}/{name}", SCHEMAS[table], where)
-            for name in self.lab.names(f"results/{table}")
-            if name.startswith("part-") and name.endswith(".parquet")
-        ]
-        if not parts:
+        """All rows of a table, without those that repeat another's key; `where` selects rows early.
+
+        A part that cannot be read is named in a warning and passed over. Raises LabError for a part
+        that a newer bridgelab wrote.
+        """
+        parts, absorbed = [], set()
+        for name in self.part_names(table):
+            try:
+                part = self.read_part(table, name, where)
+            except DamagedPartError as error:
+                LOG.warning("bridgelab: %s", error)
+                continue
+            absorbed.update(absorbed_by(part))
+            parts.append((name, part.replace_schema_metadata()))
+        kept = [part for name, part in parts if name not in absorbed]
+        if not kept:
             return SCHEMAS[table].empty_table()
-        return _without_repeats(pa.concat_tables(parts).unify_dictionaries(), _KEYS[table])
+        return self.without_repeats(table, pa.concat_tables(kept).unify_dictionaries())
+
+    @staticmethod
+    def without_repeats(table: str, rows: pa.Table) -> pa.Table:
+        """The rows of a table without those that repeat another's key."""
+        return _without_repeats(rows, _KEYS[table])
+
+    def part_names(self, table: str) -> list[str]:
+        """The parts of a table."""
+        names = self.lab.names(f"results/{table}")
+        return [name for name in names if name.startswith("part-") and name.endswith(".parquet")]
+
+    def read_part(self, table: str, name: str, where: pc.Expression | None = None) -> pa.Table:
+        """One part in the present schema. Raises DamagedPartError, and LabError for one from the future."""
+        path = f"results/{table}/{name}"
+        with self.lab.open(path) as file:
+            try:
+                metadata = pq.read_schema(file).metadata or {}
+                version = int(metadata.get(b"bridgelab_schema", b"0"))
+                if version > SCHEMA_VERSION:
+                    raise LabError(
+                        f"{self.lab.show(path)} is of schema {version}, newer than {SCHEMA_VERSION}; upgrade bridgelab"
+                    )
+                file.seek(0)
+                part = pq.read_table(file, filters=where)
+                for older in range(version, SCHEMA_VERSION):
+                    part = MIGRATIONS[older](table, part)
+                if not part.schema.equals(SCHEMAS[table]):
+                    raise pa.ArrowInvalid("it has other columns")
+            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise DamagedPartError(f"{self.lab.show(path)} is not a part of results ({reason}); left out") from None
+        return part
+
+    def set_aside_damaged(self) -> list[str]:
+        """Moves parts that cannot be read out of every reader's way; returns the names that they have now."""
+        moved = []
+        for table in SCHEMAS:
+            for name in self.part_names(table):
+                try:
+                    self.read_part(table, name)
+                except DamagedPartError:
+                    self.lab.rename(f"results/{table}/{name}", f"results/{table}/damaged-{name}")
+                    moved.append(self.lab.show(f"results/{table}/damaged-{name}"))
+        return moved
 
     def latest_attempts(self) -> dict[str, dict[str, Any]]:
         """trial_id -> the row that speaks for the trial: its COMPLETE attempt, else its latest one."""
@@ -163,16 +245,11 @@ class Results:
         counts = plain.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count_distinct")]).to_pylist()
         return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count_distinct"] == len(METRICS)}
 
-    def _read_part(self, path: str, schema: pa.Schema, where: pc.Expression | None) -> pa.Table:
-        with self.lab.open(path) as file:
-            try:
-                part = pq.read_table(file, filters=where)
-            except (pa.ArrowInvalid, OSError) as error:
-                reason = str(error).splitlines()[0]
-                raise LabError(f"{self.lab.show(path)} is not a part of results ({reason}); move it away") from None
-        if not part.schema.equals(schema):
-            raise LabError(f"{self.lab.show(path)} has another schema than version {SCHEMA_VERSION}; move it away")
-        return part
+
+def absorbed_by(part: pa.Table) -> list[str]:
+    """The names of the parts that a merged part stands for."""
+    text = (part.schema.metadata or {}).get(b"bridgelab_absorbed", b"[]")
+    return [str(name) for name in json.loads(text)]
 
 
 def now() -> dt.datetime:

@@ -7,8 +7,10 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,7 @@ def cluster(address: str | None) -> Iterator[Path]:
     os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
     import ray
 
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is None:
@@ -75,6 +78,8 @@ def cluster(address: str | None) -> Iterator[Path]:
             ray.init(address="local", **local, **quiet)
         else:
             _join(address, quiet)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process without a word of ours
         yield Path(folder)
     finally:
         ray.shutdown()

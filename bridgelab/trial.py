@@ -139,7 +139,7 @@ def _run(setting: Setting, entries: Sequence[Entry], around: Surroundings) -> Ro
     n_classes = len(domain.class_names)
     new = [entry for entry in entries if not entry.trained]
     started = time.perf_counter()
-    trained = _train(setting, new, around, n_classes)
+    trained, resumed_at = _train(setting, new, around, n_classes)
     train_s = (time.perf_counter() - started) / max(1, len(new))
     bridges = []
     for entry in entries:
@@ -152,6 +152,7 @@ def _run(setting: Setting, entries: Sequence[Entry], around: Surroundings) -> Ro
     found = evaluate([bridge for _, bridge in bridges], n_classes) if bridges else []
     evaluate_s = (time.perf_counter() - started) / max(1, len(bridges))
     host = setting.described(len(entries)) | {"train_s": train_s, "evaluate_s": evaluate_s}
+    host["resumed_at"] = resumed_at
     evaluated = [(entry, one) for (entry, _), one in zip(bridges, found, strict=True)]
     return {
         "curves": _table("curves", [row for e in new for row in _curve_rows(e, trained[e.spec.trial_id])]),
@@ -163,10 +164,15 @@ def _run(setting: Setting, entries: Sequence[Entry], around: Surroundings) -> Ro
     }
 
 
-def _train(setting: Setting, entries: Sequence[Entry], around: Surroundings, n_classes: int) -> dict[str, Trained]:
-    """Trains the entries as one pack and saves each bridge; trial_id -> what came of it."""
+def _train(
+    setting: Setting, entries: Sequence[Entry], around: Surroundings, n_classes: int
+) -> tuple[dict[str, Trained], int | None]:
+    """Trains the entries as one pack and saves each bridge.
+
+    Returns trial_id -> what came of it, and the step of the checkpoint that the pack went on from.
+    """
     if not entries:
-        return {}
+        return {}, None
     members = [
         Member(
             entry.spec,
@@ -180,6 +186,7 @@ def _train(setting: Setting, entries: Sequence[Entry], around: Surroundings, n_c
     snapshot = setting.checkpoint.load(entries) if setting.checkpoint else None
     if snapshot is not None:
         pack.restore(snapshot)
+    resumed_at = None if snapshot is None else pack.n_done
 
     def on_chunk(step: int) -> None:
         setting.on_chunk(step)
@@ -190,7 +197,7 @@ def _train(setting: Setting, entries: Sequence[Entry], around: Surroundings, n_c
     for entry, result in zip(entries, results, strict=True):
         if result.weights is not None:
             save_bridge(around.lab, entry.spec, result.weights)
-    return {entry.spec.trial_id: result for entry, result in zip(entries, results, strict=True)}
+    return {entry.spec.trial_id: result for entry, result in zip(entries, results, strict=True)}, resumed_at
 
 
 def save_bridge(lab: Lab, spec: TrialSpec, weights: Mapping[str, torch.Tensor]) -> None:

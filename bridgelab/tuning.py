@@ -5,6 +5,7 @@ The driver alone writes rows (`publication`); workers write models, latents and 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 import uuid
@@ -30,7 +31,7 @@ from .publication import (
     publish_members,
     publish_rows,
 )
-from .results import SCHEMAS
+from .results import SCHEMAS, Results
 from .session import check, choose_device, cluster
 from .study import ResolvedStudy, Selection, resolve
 
@@ -105,12 +106,15 @@ def sweep(
     if keep not in KEEP:
         raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
     check(address, device)
+    told = progress or Silent()
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
+    lab.check_writable()
+    for name in Results(lab).set_aside_damaged():
+        told.phase(f"set aside {name}")
     found = plan(resolved, lab=lab, pack=pack, retry=retry)
-    watch, told = Watch(lab), progress or Silent()
+    watch = Watch(lab)
     watch.look()
     chosen = choose_device(device) if found.packs else "cpu"
-    lab.check_writable()
     publish_members(lab, resolved)
     n_run = 0
     if found.packs:
@@ -121,7 +125,8 @@ def sweep(
             with cluster(address) as folder:
                 n_run = _run(work, found, retry, watch, folder)
         finally:
-            release(lab, work.sweep_id)
+            with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
+                release(lab, work.sweep_id)
         if keep == "best":
             keep_best(lab, found)
     drop_finished_manifests(lab)

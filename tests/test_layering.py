@@ -45,6 +45,7 @@ ORDER = [
     "bridgelab.session",
     "bridgelab.tuning",
     "bridgelab.ledger",
+    "bridgelab.housekeeping",
     "bridgelab.health",
     "bridgelab.display",
     "bridgelab.cli",

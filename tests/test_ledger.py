@@ -1,5 +1,7 @@
 """What a lab knows of a study."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from bridgelab.errors import LabError
@@ -15,19 +17,19 @@ SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
 
 
 @pytest.fixture
-def half_run(lab: Lab, around) -> Lab:
+def half_run(lab: Lab, around) -> Iterator[Lab]:
     """Twelve trials in packs of three: one finished, one begun, two waiting."""
     publish_members(lab, resolve("component_ablation", SMOKE))
     packs = plan("component_ablation", lab=lab, selection=SMOKE, pack=3, n_workers=1).packs
     publish_rows(lab, packs[0], run_pack(Setting(packs[0].pack_id), packs[0].entries, around))
-    Lease.take(lab, packs[1].pack_id, manifest("component_ablation", packs[1]), "a-sweep")
-    return lab
+    with Lease.take(lab, packs[1].pack_id, manifest("component_ablation", packs[1]), "a-sweep"):
+        yield lab
 
 
 def test_trials_are_counted_by_state(half_run: Lab) -> None:
     found = status(half_run, "component_ablation")
     assert found.counts == {"COMPLETE": 3, "RUNNING": 3, "WAITING": 6, "FAIL": 0}
-    assert [len(pack["trials"]) for pack in found.running] == [3]
+    assert [(len(pack["trials"]), pack["live"]) for pack in found.packs] == [(3, True)]
     assert found.seconds_left > 0
 
 

@@ -1,14 +1,19 @@
 """The Parquet tables: typed, complete, and read without repeats."""
 
 import datetime as dt
+import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridgelab.errors import LabError
+from bridgelab.housekeeping import compact
 from bridgelab.lab import Lab
 from bridgelab.results import SCHEMAS, Results
 
@@ -70,18 +75,75 @@ def test_a_complete_attempt_speaks_for_its_trial_and_else_the_latest_one(lab: La
     assert (attempts["y"]["attempt"], attempts["y"]["state"]) == (1, "FAIL")
 
 
-def test_a_part_that_is_not_parquet_is_named(lab: Lab) -> None:
+def another_table() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"trial_id": ["x"], "step": [1.5]}), sink)
+    return sink.getvalue()
+
+
+GARBAGE = [b"", b"not parquet at all", b"PAR1" + bytes(200) + b"PAR1", another_table()]
+
+
+@pytest.mark.parametrize("data", GARBAGE, ids=["empty", "text", "magic", "another table"])
+def test_a_part_that_is_garbage_is_named_and_passed_over(
+    lab: Lab, caplog: pytest.LogCaptureFixture, data: bytes
+) -> None:
+    Results(lab).write("curves", "good", rows_of("curves", 3))
+    lab.publish("results/curves/part-bad.parquet", data)
+    assert Results(lab).read("curves").num_rows == 3
+    assert "part-bad.parquet is not a part of results" in caplog.text
+
+
+def test_a_part_that_is_garbage_can_be_set_aside(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     lab.publish("results/trials/part-bad.parquet", b"not parquet at all")
-    with pytest.raises(LabError, match=r"part-bad\.parquet.*move it away"):
+    moved = Results(lab).set_aside_damaged()
+    assert [name.rpartition("/")[2] for name in moved] == ["damaged-part-bad.parquet"]
+    caplog.clear()
+    assert Results(lab).read("trials").num_rows == 0
+    assert caplog.text == ""
+    assert lab.read("results/trials/damaged-part-bad.parquet") == b"not parquet at all"
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_no_damage_to_a_part_ever_crashes_a_reader_or_invents_a_row(data: st.DataObject, tmp_path_factory) -> None:
+    lab = Lab(tmp_path_factory.mktemp("fuzz"))
+    rows = rows_of("metrics", 3)
+    Results(lab).write("metrics", "a", rows)
+    whole = bytearray(lab.read("results/metrics/part-a.parquet"))
+    cut = data.draw(st.integers(0, len(whole)))
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=6)):
+        whole[place] ^= data.draw(st.integers(1, 255))
+    lab.publish("results/metrics/part-a.parquet", bytes(whole[:cut]))
+    assert Results(lab).read("metrics").num_rows <= len(rows)
+
+
+def test_a_lab_from_a_newer_bridgelab_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    Results(lab).write("trials", "a", rows_of("trials", 1))
+    monkeypatch.setattr("bridgelab.results.SCHEMA_VERSION", 1)
+    with pytest.raises(LabError, match=r"part-a\.parquet is of schema 2, newer than 1; upgrade bridgelab"):
         Results(lab).read("trials")
 
 
-def test_a_part_of_another_schema_is_named_and_never_read_in_part(lab: Lab, tmp_path: Path) -> None:
-    folder = tmp_path / "lab/results/curves"
-    folder.mkdir(parents=True)
-    pq.write_table(pa.table({"trial_id": ["x"], "step": [1.5]}), folder / "part-other.parquet")
-    with pytest.raises(LabError, match="another schema"):
-        Results(lab).read("curves")
+VERSION_1 = Path(__file__).parent / "data/lab-v1"
+
+
+def test_a_lab_of_version_1_is_read_without_losing_a_row() -> None:
+    results = Results(Lab(VERSION_1))
+    counts = {table: results.read(table).num_rows for table in SCHEMAS}
+    assert counts == {"members": 5, "trials": 5, "metrics": 100, "predictions": 7500, "curves": 1600}
+    trials = results.read("trials")
+    assert trials.schema.equals(SCHEMAS["trials"])
+    assert trials["resumed_at"].null_count == trials.num_rows
+    assert set(trials["state"].to_pylist()) == {"COMPLETE"}
+
+
+def test_a_lab_of_version_1_is_merged_into_the_present_one(tmp_path: Path) -> None:
+    shutil.copytree(VERSION_1, tmp_path / "lab")
+    before = {table: Results(Lab(VERSION_1)).read(table).to_pylist() for table in SCHEMAS}
+    compact(Lab(tmp_path / "lab"))
+    for table, rows in before.items():
+        assert sorted(Results(Lab(tmp_path / "lab")).read(table).to_pylist(), key=str) == sorted(rows, key=str)
 
 
 def test_what_is_hidden_is_not_read(lab: Lab, tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""What may go from a lab, and parts that may be one. Both list first, and are safe to kill at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from .config import NUMERICS, content_id
+from .lab import Lab
+from .planning import manifests
+from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
+
+GRACE_S = 24 * 3600.0
+"""Younger things stay: a sweep that runs may be about to use them."""
+
+FOLDERS = ("models", "latents", "bridges", "packs", "panels", *(f"results/{table}" for table in SCHEMAS))
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that no result reaches."""
+
+    path: str
+    n_bytes: int
+    why: str
+
+
+def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
+    """What no result of a lab reaches and nobody has touched for `grace_s` seconds. Removes nothing.
+
+    Reached is what a trial in `trials` was made from, the judges of its metrics, and the bridge of every
+    COMPLETE trial; packs until all their trials are COMPLETE. Results themselves are never garbage.
+    """
+    found = [*_unreached(lab), *_finished_packs(lab), *_leftovers(lab)]
+    return [Garbage(path, lab.size(path), why) for path, why in found if lab.age_s(path) >= grace_s]
+
+
+def collect(lab: Lab, found: list[Garbage]) -> int:
+    """Removes what `garbage` found; returns how many bytes that were."""
+    for one in found:
+        lab.remove(one.path)
+    return sum(one.n_bytes for one in found)
+
+
+def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
+    results = Results(lab)
+    models, latents, bridges = set(), set(), set()
+    for row in results.read("trials").select(["trial_id", "state", "config"]).to_pylist():
+        spec = json.loads(row["config"])
+        for base, model_id in ((spec[side], _model_id(spec[side])) for side in ("base_a", "base_b")):
+            models.add(model_id)
+            latents.add(content_id("latents", {"model": model_id, "data": base["data_id"]}))
+        models.update(_model_id(spec[side]) for side in ("judge_a", "judge_b"))
+        if row["state"] == "COMPLETE":
+            bridges.add(f"{row['trial_id']}.safetensors")
+    for judge_id in set(results.read("metrics")["judge_id"].to_pylist()):
+        models.update(judge_id.split("+"))
+    for folder, reached in (("models", models), ("latents", latents), ("bridges", bridges)):
+        for name in lab.names(folder):
+            if name not in reached:
+                yield f"{folder}/{name}", "no result was made with it"
+
+
+def _model_id(spec: dict[str, object]) -> str:
+    """The model_id of a ModelSpec that stands in a trial's row."""
+    return content_id("base_model", {**spec, "numerics": NUMERICS})
+
+
+def _finished_packs(lab: Lab) -> Iterator[tuple[str, str]]:
+    done = {trial_id for trial_id, row in Results(lab).latest_attempts().items() if row["state"] == "COMPLETE"}
+    for pack in manifests(lab):
+        if done.issuperset(pack["trials"]):
+            yield f"packs/{pack['pack_id']}", "all its trials are complete"
+
+
+def _leftovers(lab: Lab) -> Iterator[tuple[str, str]]:
+    for folder in FOLDERS:
+        for name in lab.leftovers(folder):
+            yield f"{folder}/{name}", "a write or a removal that was cut short"
+
+
+def scattered(lab: Lab) -> dict[str, int]:
+    """table -> how many parts it has, of those that have more than one."""
+    counts = {table: len(Results(lab).part_names(table)) for table in SCHEMAS}
+    return {table: n for table, n in counts.items() if n > 1}
+
+
+def compact(lab: Lab) -> dict[str, int]:
+    """Merges the parts of every table into one; returns table -> how many parts became one.
+
+    The merged part names those that it absorbed. Until they are gone, readers pass over them; parts that
+    a sweep publishes meanwhile are not among them and stay.
+    """
+    results, merged = Results(lab), {}
+    for table in scattered(lab):
+        parts: dict[str, pa.Table] = {}
+        for name in results.part_names(table):
+            try:
+                parts[name] = results.read_part(table, name)
+            except DamagedPartError:
+                continue
+        absorbed = {name for part in parts.values() for name in absorbed_by(part)}
+        kept = [part.replace_schema_metadata() for name, part in parts.items() if name not in absorbed]
+        if len(parts) > 1:
+            name = hashlib.sha256("/".join(sorted(parts)).encode()).hexdigest()[:20]
+            rows = results.without_repeats(table, pa.concat_tables(kept).unify_dictionaries())
+            results.write(table, f"merged-{name}", rows, absorbed=sorted(parts))
+            for old in parts:
+                lab.remove(f"results/{table}/{old}")
+            merged[table] = len(parts)
+    return merged
