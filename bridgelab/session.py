@@ -81,6 +81,9 @@ def cluster(address: str | None) -> Iterator[Path]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process without a word of ours
         yield Path(folder)
+    except ray.exceptions.RayError as error:
+        reason = str(error).splitlines()[0]
+        raise ClusterError(f"Ray died under the sweep ({reason}); the same command goes on") from None
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
