@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
@@ -132,7 +133,8 @@ def sweep(
 
     _check_data(data)
     resolved = resolve(study, _selection(pair, preset, recipe, seeds, base_seeds, set_))
-    with ShownProgress(silent=as_json) as progress:
+    # What Ray has to say goes where the progress goes: stdout is for the table, or for JSON.
+    with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
         outcome = tuning.sweep(
             resolved,
             lab=lab,

@@ -126,9 +126,8 @@ def test_a_sweep_that_is_asked_to_stop_lets_go_of_its_packs(tmp_path: Path, undi
     wait_until(lambda: list(tmp_path.glob("lab/packs/[!.]*/[!.]*.safetensors")), sweep)
     children = [pid for pid, _ in below(sweep.pid)]
     sweep.send_signal(kind)
-    _, err = sweep.communicate(timeout=60)
+    sweep.communicate(timeout=60)
     assert sweep.returncode == 130
-    assert "the same command goes on" in err
     assert not list(tmp_path.glob("lab/packs/*/lease.json"))
     deadline = time.monotonic() + 20
     while (alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
