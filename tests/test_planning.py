@@ -51,7 +51,8 @@ def test_trials_of_different_shapes_are_in_different_packs(lab: Lab, tmp_path: P
 def test_a_pack_that_can_be_planned_can_be_trained(lab: Lab, make_member) -> None:
     found = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1)
     for pack in found.packs:
-        Pack([make_member(entry.spec) for entry in pack.entries]).gradients()
+        gradients = Pack([make_member(entry.spec) for entry in pack.entries]).gradients()
+        assert len(gradients) == len(pack.entries)
 
 
 def test_a_pack_size_below_one_is_refused(lab: Lab) -> None:

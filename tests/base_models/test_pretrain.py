@@ -93,6 +93,7 @@ def test_a_model_that_the_lab_has_is_not_trained_again(lab: Lab, samples, monkey
         pretrain.make_base_model(lab, BaseModelJob(vae, classifier, "a"), samples)
         monkeypatch.setattr(pretrain, "train_vae", None)
         monkeypatch.setattr(pretrain, "train_classifier", None)
+    assert set(lab.names("models")) == {vae.model_id, classifier.model_id}
 
 
 def test_a_damaged_model_is_named(lab: Lab, samples) -> None:
