@@ -49,7 +49,10 @@ class PackPlan:
 
     @property
     def pack_id(self) -> str:
-        return content_id("pack", {"entries": [[e.spec.trial_id, e.attempt, e.trained] for e in self.entries]})
+        """Its members and their attempts; where they are only evaluated, under which judges."""
+        judges = [e.spec.judge_id for e in self.entries if e.trained]
+        entries = [[e.spec.trial_id, e.attempt, e.trained] for e in self.entries]
+        return content_id("pack", {"entries": entries} | ({"judges": judges} if judges else {}))
 
     @property
     def n_steps(self) -> int:

@@ -156,14 +156,17 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> i
     work.progress.models(0, n_models)
     for done, _ in enumerate(_make_models(work.lab, found, samples), 1):
         work.progress.models(done, n_models)
-    n_run = 0
+    n_run, tried = 0, set[str]()
     while True:
         states = watch.settle()
         live = {pack_id for pack_id, state in states.items() if state == "live"}
         elsewhere = frozenset(t for m in manifests(work.lab) if m["pack_id"] in live for t in m["trials"])
         found = plan(found.study, lab=work.lab, pack=work.pack, retry=retry, elsewhere=elsewhere)
+        if again := tried & {pack.pack_id for pack in found.packs}:
+            raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
         if found.packs:
             n_run += _run_packs(work, found, samples, set(states) - live, folder)
+            tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
             retry = False  # what fails again waits for the next request
         elif found.n_elsewhere:
             work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")

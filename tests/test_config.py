@@ -95,6 +95,14 @@ def test_the_pack_id_follows_its_trials_and_attempts(make_trial) -> None:
     assert len(ids) == 3
 
 
+def test_packs_that_evaluate_under_two_judges_are_two_packs(make_trial) -> None:
+    trial = make_trial(0)
+    judged_otherwise = dataclasses.replace(trial, judge_a=dataclasses.replace(trial.judge_a, seed=1))
+    evaluated = {PackPlan((Entry(t, 0, True),)).pack_id for t in (trial, judged_otherwise)}
+    trained = {PackPlan((Entry(t, 0, False),)).pack_id for t in (trial, judged_otherwise)}
+    assert (len(evaluated), len(trained)) == (2, 1)
+
+
 def test_streams_of_different_names_have_different_seeds() -> None:
     assert len({stream_seed("bridge", i, name) for i in range(4) for name in ("batch_a", "batch_b")}) == 8
 
