@@ -6,15 +6,25 @@
 >>> analysis.figure(run).show()
 """
 
-from .figures import figure as figure
-from .report import render_report as render_report
-from .report import write_report as write_report
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .summary import Run as Run
 from .summary import read_run as read_run
 from .summary import summarize as summarize
 from .tables import caption as caption
 from .tables import render as render
 from .tables import table as table
+
+if TYPE_CHECKING:
+    from .figures import figure as figure
+    from .report import render_report as render_report
+    from .report import write_report as write_report
+
+_DRAWN = {"figure": "figures", "render_report": "report", "write_report": "report"}
+"""What needs Plotly loads when it is used."""
 
 __all__ = [
     "Run",
@@ -27,3 +37,9 @@ __all__ = [
     "table",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DRAWN:
+        raise AttributeError(f"module 'analysis' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{_DRAWN[name]}", __name__), name)

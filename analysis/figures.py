@@ -1,4 +1,4 @@
-"""Figures of a run: the numbers first, as a DataFrame, then the drawing. The only module that imports Plotly."""
+"""Figures of a run: the numbers first, as a DataFrame, then the drawing. Plotly draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .summary import Run, summarize
 
 DIRECTIONS = {"transfer_accuracy_ab": ("a → b", "#0072B2"), "transfer_accuracy_ba": ("b → a", "#D55E00")}
 """Metric -> (name, colour); the colours are told apart by colour-blind readers and in grey."""
-CEILING = "base_reconstruction_accuracy_a"
+CEILING = ("base_reconstruction_accuracy_a", "base_reconstruction_accuracy_b")
 SPREAD = 0.1
 """How far the two directions and their dots stand beside each other."""
 
@@ -33,7 +33,8 @@ def positions(run: Run) -> pd.DataFrame:
     """Where each arm stands on an axis: arm_index, position, label.
 
     Of a curve the logarithm of its number, with 0 a step before the smallest and "all" at the size of
-    the training split; else the arm's place in the study.
+    the training split, or a step after the largest while no trial has told it; else the arm's place in
+    the study.
     """
     arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")
     if not is_curve(run):
@@ -41,11 +42,13 @@ def positions(run: Run) -> pd.DataFrame:
             {"arm_index": arms["arm_index"], "position": range(len(arms)), "label": arms["arm_name"].astype(str)}
         )
     key = run.varied[0]
-    n_train = run.members["n_train"].fillna(1).max()
+    n_train = run.members["n_train"].max()
+    largest = max((float(arm[key]) for arm in arms["arm"] if arm[key] != "all"), default=1.0)
+    of_all = (10 * largest, "all") if pd.isna(n_train) else (float(n_train), f"all ({int(n_train):,})")
     rows = []
     for arm in arms.to_dict("records"):
         value = arm["arm"][key]
-        number, label = (float(n_train), f"all ({int(n_train):,})") if value == "all" else (float(value), f"{value:,}")
+        number, label = of_all if value == "all" else (float(value), f"{value:,}")
         rows.append({"arm_index": arm["arm_index"], "number": number, "label": label})
     found = pd.DataFrame(rows)
     smallest = found.loc[found["number"] > 0, "number"].min()
@@ -109,7 +112,9 @@ def _add_dots(fig: go.Figure, run: Run, axis: pd.DataFrame, metric: str, offset:
 
 def _add_ceiling(fig: go.Figure, summary: pd.DataFrame, axis: pd.DataFrame) -> None:
     """What the base models alone keep: no bridge is expected to do better by much."""
-    found = summary.loc[summary["metric"] == CEILING, "mean"]
+    found = summary.loc[summary["metric"].isin(CEILING), "mean"].dropna()
+    if found.empty:
+        return
     fig.add_hline(
         y=float(found.mean()), line={"dash": "dot", "color": "#888", "width": 1},
         annotation_text="base models' own reconstruction", annotation_position="bottom left",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ def _study(run: Run, number: int) -> str:
         "<h2>Table</h2>",
         *(_table(heading, cells) for heading, cells in tables.sections(run)),
         f'<p class="quiet">{_text(tables.footnote(run))}.</p>',
+        _decodings(run),
         _context(run),
         _failures(run),
         _methods(run),
@@ -137,6 +138,25 @@ def _row(cells: Iterable[str], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
+def _decodings(run: Run) -> str:
+    """The accuracies under both decodings, side by side."""
+    summary = summarize(run)
+    rows = []
+    for name, found in summary.groupby("arm_name", sort=False):
+        by_metric = {one["metric"]: one for one in found.to_dict("records")}
+        shown = [_mean_then_sample(by_metric[metric]) for metric in figures.DIRECTIONS]
+        rows.append([str(name), *(tables.number(value) for pair in shown for value in pair)])
+    head = ["arm", *(f"{name}, {how}" for name, _ in figures.DIRECTIONS.values() for how in ("mean", "sample"))]
+    return f"""<h2>From means and from samples</h2>
+<p class="quiet">Transfer accuracy where latents and shared codes are the means of their posteriors, and where they are
+samples. The table above shows one of them, as the recipe says.</p>{_table("", [head, *rows])}"""
+
+
+def _mean_then_sample(one: Mapping[Any, Any]) -> tuple[float, float]:
+    ours, other = float(one["mean"]), float(one["mean_other_decode"])
+    return (other, ours) if one["decode"] == "sample" else (ours, other)
+
+
 def _context(run: Run) -> str:
     said = paper.context(run.study)
     if said is None or run.pair == paper.COMPARABLE_PAIR:
@@ -168,17 +188,8 @@ def _methods(run: Run) -> str:
 of base models as far as there are pairs: the same in every arm, so that arms are compared in pairs. Whatever chooses
 read the validation split; the test split was read once a trial, after its last step. Transfer accuracy is the share
 of test items whose source and transferred sample get the same class from the judges of their domains.</p>
-<p>To run it again:</p><pre>{_text(_command(run))}</pre>
+<p>To run it again:</p><pre>{_text(run.definition["command"])}</pre>
 <div class="scroll"><table>{rows}</table></div>"""
-
-
-def _command(run: Run) -> str:
-    chosen = run.definition
-    options = [f"--pair {run.pair}", f"--preset {run.preset}", f"--recipe {run.recipe}"]
-    options.append(f"--seeds {run.members['replicate'].nunique()}")
-    options += [] if chosen["n_base"] is None else [f"--base-seeds {chosen['n_base']}"]
-    options += [f"--set {key}={json.dumps(value)}" for key, value in chosen["overrides"].items()]
-    return " ".join(["bridgelab sweep", run.study, *options])
 
 
 def _provenance(run: Run) -> dict[str, str]:

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special
 
-from bridgelab.errors import LabError
+from bridgelab.catalog import members_of
 from bridgelab.lab import Lab
-from bridgelab.metrics import METRICS
+from bridgelab.metrics import METRIC_VERSION, METRICS
 from bridgelab.results import Results
+from bridgelab.study import Selection
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Run:
     members: pd.DataFrame
     "a row a trial: arm_index, arm_name, arm (a dict), role, replicate, trial_id, and what `trials` says of it"
     values: pd.DataFrame
-    "a row a trial and metric on the test split: arm_index, replicate, trial_id, metric, value, n_eval"
+    "a row a trial and metric on the test split: arm_index, replicate, trial_id, metric, value, n_eval, other"
 
     @property
     def reference(self) -> str:
@@ -45,24 +46,15 @@ class Run:
         return list(self.members["arm"].iloc[0])
 
 
-def read_run(lab: str | Lab, study: str, *, study_id: str | None = None, n_replicates: int | None = None) -> Run:
-    """A run of a study: the one of `study_id`, or else the latest one of that name.
+def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, study_id: str | None = None) -> Run:
+    """A run of a study: the one of `study_id`, or else the latest one that agrees with the selection.
 
     Raises LabError where the lab has no such run.
     """
-    lab = lab if isinstance(lab, Lab) else Lab(lab)
-    results = Results(lab)
-    chosen = pc.field("study") == study if study_id is None else pc.field("study_id") == study_id
-    members = _frame(results.read("members", where=chosen))
-    if members.empty:
-        what = "" if study_id is None else " with these options"
-        raise LabError(f"{lab.location} has no run of '{study}'{what}; run `bridgelab sweep {study}` first")
-    members = members.sort_values("planned_at", kind="stable")
-    latest = members.iloc[-1]
-    members = members[members["study_id"] == latest["study_id"]].drop_duplicates(["arm_name", "replicate"], keep="last")
-    if n_replicates is not None:
-        members = members[members["replicate"] < n_replicates]
-    members = _with_trials(members.sort_values(["arm_index", "replicate"]), results)
+    results = Results(Lab.of(lab))
+    members = _frame(members_of(lab, study, selection, study_id))
+    latest = members.sort_values("planned_at").iloc[-1]
+    members = _with_trials(members, results)
     return Run(
         study=str(latest["study"]),
         study_id=str(latest["study_id"]),
@@ -79,7 +71,8 @@ def summarize(run: Run) -> pd.DataFrame:
     """What is known of each arm, a row an arm and metric, in the order of arms and METRICS.
 
     Columns: arm_index, arm_name, metric, n (replicates with a value), n_base (distinct pairs of base
-    models among them), n_planned, n_eval (test items), mean, sd, ci_low, ci_high (Student t, 95 %).
+    models among them), n_planned, n_eval (test items), mean, sd, ci_low, ci_high (Student t, 95 %),
+    decode, and mean_other_decode, the mean from samples where `decode` is mean, and the other way round.
     """
     members, rows = run.members, []
     bases = members.drop_duplicates("trial_id").set_index("trial_id")[["base_a", "base_b"]]
@@ -92,7 +85,8 @@ def summarize(run: Run) -> pd.DataFrame:
             n_eval = int(found["n_eval"].iloc[0]) if len(found) else 0
             counts = {"n": len(found), "n_base": n_base, "n_planned": len(planned), "n_eval": n_eval}
             interval = {"mean": mean, "sd": sd, "ci_low": low, "ci_high": high}
-            rows.append({"arm_index": index, "arm_name": name, "metric": metric, **counts, **interval})
+            decode = {"decode": planned["decode"].iloc[0], "mean_other_decode": float(found["other"].mean())}
+            rows.append({"arm_index": index, "arm_name": name, "metric": metric, **counts, **interval, **decode})
     return pd.DataFrame(rows)
 
 
@@ -123,12 +117,15 @@ def _with_trials(members: pd.DataFrame, results: Results) -> pd.DataFrame:
 def _values(members: pd.DataFrame, results: Results) -> pd.DataFrame:
     complete = members[members["complete"].fillna(False).astype(bool)]
     where = (pc.field("split") == "test") & pc.field("trial_id").isin(complete["trial_id"].unique())
+    where &= pc.field("metric_version") == METRIC_VERSION
     metrics = _frame(results.read("metrics", where=where))
-    metrics = metrics.sort_values(["metric_version", "attempt"]).drop_duplicates(
-        ["trial_id", "metric", "judge_id"], keep="last"
-    )
-    joined = complete[["arm_index", "replicate", "trial_id", "judge_id"]].merge(metrics, on=["trial_id", "judge_id"])
-    return joined[["arm_index", "replicate", "trial_id", "metric", "value", "n_eval"]]
+    key = ["trial_id", "metric", "judge_id", "decode"]
+    metrics = metrics.sort_values("attempt").drop_duplicates(key, keep="last")[[*key, "value", "n_eval"]]
+    swapped = metrics["decode"].map({"mean": "sample", "sample": "mean"})
+    others = metrics.assign(decode=swapped).rename(columns={"value": "other"}).drop(columns="n_eval")
+    wanted = complete[["arm_index", "replicate", "trial_id", "judge_id", "decode"]]
+    joined = wanted.merge(metrics, on=["trial_id", "judge_id", "decode"]).merge(others, on=key, how="left")
+    return joined[["arm_index", "replicate", "trial_id", "metric", "value", "n_eval", "other"]]
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

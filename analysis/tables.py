@@ -25,6 +25,8 @@ SHOWN = {
 }
 """The metrics of tables for people, and their headings; the others are in json and csv."""
 
+NUMBERS = ("mean", "sd", "ci_low", "ci_high", "mean_other_decode")
+
 Cells = list[list[str]]
 
 
@@ -57,7 +59,11 @@ def footnote(run: Run) -> str:
     """How a table is to be read, in one line."""
     summary = summarize(run)
     n_eval = int(summary["n_eval"].max())
-    text = f"mean [95 % Student-t interval over n replicates], on {n_eval} test items; n_base: pairs of base models"
+    how = " or ".join(summary["decode"].dropna().unique()) or "mean"
+    text = (
+        f"mean [95 % Student-t interval over n replicates], on {n_eval} test items, transferred from the {how} of q; "
+        "n_base: pairs of base models"
+    )
     if (summary["n"] < summary["n_planned"]).any():
         text += "; n/planned where trials failed or are still to run"
     return text
@@ -97,7 +103,8 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
             "arm": arm,
             "metric": row["metric"],
             **{key: int(row[key]) for key in ("n", "n_planned", "n_base", "n_eval")},
-            **{key: None if math.isnan(row[key]) else row[key] for key in ("mean", "sd", "ci_low", "ci_high")},
+            **{key: None if math.isnan(row[key]) else row[key] for key in NUMBERS},
+            "decode": row["decode"],
             "paper": paper.published(run.study, run.pair, row["arm_name"], arm, row["metric"]),
         }
 
@@ -115,7 +122,7 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
         n = str(first["n"]) if first["n"] == first["n_planned"] else f"{first['n']}/{first['n_planned']}"
         cell = [str(first["arm"][key]) for key in labels] if grid else [label]
         cell += [n, str(first["n_base"]), *(_interval(found[name, metric]) for metric in SHOWN)]
-        cells.append(cell + ([_number(first["paper"])] if with_paper else []))
+        cells.append(cell + ([number(first["paper"])] if with_paper else []))
     return cells
 
 
@@ -123,12 +130,13 @@ def _interval(row: dict[str, Any]) -> str:
     if row["mean"] is None:
         return "-"
     if row["ci_low"] is None:
-        return _number(row["mean"])
-    return f"{_number(row['mean'])} [{_number(row['ci_low'])}, {_number(row['ci_high'])}]"
+        return number(row["mean"])
+    return f"{number(row['mean'])} [{number(row['ci_low'])}, {number(row['ci_high'])}]"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def number(value: float | None) -> str:
+    """A number as tables for people have it; a dash for none."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def _markdown(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -18,11 +19,14 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever
 app = typer.Typer(
     name="bridgelab",
     help="A lab for latent bridges: name a study, get its table with intervals, and a report.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+DEFAULT_LAB = "./lab"
+INTERRUPTED = 130
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="a study's name, or the path of a Python file of your own")]
 MaybeStudy = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="a study's name or path")]
@@ -34,8 +38,12 @@ Data = Annotated[
     ),
 ]
 Pair = Annotated[str | None, typer.Option("--pair", metavar="SOURCE-TARGET", help="two domains, as in digits-digits")]
-Preset = Annotated[str, typer.Option("--preset", metavar="smoke|desk", help="how large: seconds, or minutes")]
-Recipe = Annotated[str, typer.Option("--recipe", metavar="default|paper", help="which method settings")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", metavar="smoke|desk", help="how large: seconds, or minutes (desk)")
+]
+Recipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="default|paper", help="which method settings (default)")
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="replicates")]
 BaseSeeds = Annotated[
     int | None, typer.Option("--base-seeds", metavar="M", help="pairs of base models that the replicates share")
@@ -47,15 +55,25 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help
 Address = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT|auto", help="a Ray cluster; none: a local one")
 ]
-Keep = Annotated[Literal["all", "tables", "best"], typer.Option("--keep", help="which bridges' weights stay")]
+Keep = Annotated[
+    Literal["all", "tables", "best"],
+    typer.Option("--keep", help="which bridges' weights stay: all, those behind a table, the best one of each arm"),
+]
 Pack = Annotated[str, typer.Option("--pack", metavar="auto|N", help="trials in a pack; never changes a result")]
 
 
+@app.callback()
+def _overview(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 @app.command()
-def studies(as_json: Json = False) -> None:
+def studies(data: Data = None, as_json: Json = False) -> None:
     """Every study in one line: name, what it rebuilds, arms x replicates."""
     from .study import load_study, resolve, study_names
 
+    _check_data(data)
     found = []
     for name in study_names():
         study, resolved = load_study(name)[0], resolve(name)
@@ -73,8 +91,8 @@ def studies(as_json: Json = False) -> None:
 def plan(
     study: Study,
     pair: Pair = None,
-    preset: Preset = "desk",
-    recipe: Recipe = "default",
+    preset: Preset = None,
+    recipe: Recipe = None,
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
@@ -83,7 +101,7 @@ def plan(
     device: Device = "auto",
     address: Address = None,
     keep: Keep = "all",
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +112,8 @@ def plan(
     _check_data(data)
     session.check(address, device)
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
-    found = planning.plan(study, lab=lab, selection=selection, pack=_pack(pack), retry=retry)
+    kind = "cuda" if device == "cuda" else "cpu"
+    found = planning.plan(study, lab=lab, selection=selection, pack=_pack(pack), device=kind, retry=retry)
     if as_json:
         _print_json(planning.as_json(found))
     else:
@@ -105,8 +124,8 @@ def plan(
 def sweep(
     study: Study,
     pair: Pair = None,
-    preset: Preset = "desk",
-    recipe: Recipe = "default",
+    preset: Preset = None,
+    recipe: Recipe = None,
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
@@ -119,7 +138,7 @@ def sweep(
         float | None,
         typer.Option("--checkpoint-every", metavar="SECONDS", min=0.0, help="how much training may be lost; 30"),
     ] = None,
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -158,7 +177,8 @@ def sweep(
         typer.echo(analysis.render(run, "md"))
         typer.echo(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
         typer.echo(f"report: {Lab(lab).show(report_path)}")
-    for line in failure_lines(outcome.failed, study):
+    again = resolved.command + ("" if lab == DEFAULT_LAB else f" --lab {shlex.quote(lab)}")
+    for line in failure_lines(outcome.failed, again):
         typer.echo(line, err=True)
     raise typer.Exit(outcome.exit_status)
 
@@ -167,24 +187,26 @@ def sweep(
 def status(
     study: MaybeStudy = None,
     pair: Pair = None,
-    preset: Preset = "desk",
-    recipe: Recipe = "default",
+    preset: Preset = None,
+    recipe: Recipe = None,
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Counts by state, failures by class, what runs now, the time left."""
-    from . import ledger
+    from . import catalog, ledger
     from .display import status_text
 
+    _check_data(data)
     if study is None:
         found = ledger.status(lab)
-        each = [ledger.status(lab, name) for name in ledger.studies_in(lab)]
+        each = [ledger.status(lab, name) for name in catalog.studies_in(lab)]
     else:
-        name, study_id = _chosen(study, pair, preset, recipe, base_seeds, set_)
-        found, each = ledger.status(lab, name, study_id=study_id, n_replicates=seeds), []
+        selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+        found, each = ledger.status(lab, catalog.name_of(lab, study), selection=selection), []
     if as_json:
         _print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
     else:
@@ -196,19 +218,23 @@ def table(
     study: Study,
     format: Annotated[Literal["md", "tex", "csv", "json"], typer.Option("--format", help="how to print it")] = "md",
     pair: Pair = None,
-    preset: Preset = "desk",
-    recipe: Recipe = "default",
+    preset: Preset = None,
+    recipe: Recipe = None,
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """The table of a study's latest run, or of the run that the options choose."""
     import analysis
 
-    name, study_id = _chosen(study, pair, preset, recipe, base_seeds, set_)
-    run = analysis.read_run(lab, name, study_id=study_id, n_replicates=seeds)
+    from . import catalog
+
+    _check_data(data)
+    selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+    run = analysis.read_run(lab, catalog.name_of(lab, study), selection=selection)
     typer.echo(analysis.render(run, "json" if as_json else format))
 
 
@@ -221,24 +247,26 @@ def report(
         "report.html"
     ),
     pair: Pair = None,
-    preset: Preset = "desk",
-    recipe: Recipe = "default",
+    preset: Preset = None,
+    recipe: Recipe = None,
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """One offline HTML file: tables, figures, and how they were made."""
     import analysis
 
-    from . import ledger
+    from . import catalog
 
-    names = studies or ledger.studies_in(lab)
+    _check_data(data)
+    names = studies or catalog.studies_in(lab)
     if not names:
         raise InvalidValueError(f"{lab} has no run of any study; run `bridgelab sweep label_efficiency` first")
-    chosen = [_chosen(name, pair, preset, recipe, base_seeds, set_) for name in names]
-    runs = [analysis.read_run(lab, name, study_id=study_id, n_replicates=seeds) for name, study_id in chosen]
+    selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+    runs = [analysis.read_run(lab, catalog.name_of(lab, name), selection=selection) for name in names]
     try:
         path = analysis.write_report(runs, output)
     except OSError as error:
@@ -255,7 +283,7 @@ def gc(
     older_than: Annotated[
         float, typer.Option("--older-than", metavar="HOURS", min=0.0, help="spare what is younger")
     ] = 24.0,
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
     """What no result reaches: lists it, and with --yes removes it."""
@@ -276,7 +304,7 @@ def gc(
 @app.command()
 def compact(
     yes: Annotated[bool, typer.Option("--yes", help="merge what is listed")] = False,
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
     """Tables in many parts: lists them, and with --yes merges each into one."""
@@ -295,7 +323,7 @@ def compact(
 
 @app.command()
 def doctor(
-    lab: LabPath = "./lab",
+    lab: LabPath = DEFAULT_LAB,
     data: Data = None,
     address: Annotated[
         str | None, typer.Option("--address", metavar="HOST:PORT", help="a Ray cluster to look at")
@@ -319,15 +347,17 @@ def main() -> None:
     command = typer.main.get_command(app)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: packs are let go of
     try:
-        sys.exit(command.main(prog_name="bridgelab", standalone_mode=False))
+        status = command.main(prog_name="bridgelab", standalone_mode=False)
     except BridgelabError as error:
         _fail(str(error))
     except UsageError as error:
         where = error.ctx.command_path if error.ctx else "bridgelab"  # type: ignore[attr-defined]
         _fail(f"{error.format_message().rstrip('.')}; see {where} --help")  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if status == INTERRUPTED:  # some versions of typer catch the interrupt themselves
         typer.echo("bridgelab: interrupted; what is finished is kept, and the same command goes on", err=True)
-        sys.exit(130)
+    sys.exit(status)
 
 
 def _fail(message: str) -> None:
@@ -337,8 +367,8 @@ def _fail(message: str) -> None:
 
 def _selection(
     pair: str | None,
-    preset: str,
-    recipe: str,
+    preset: str | None,
+    recipe: str | None,
     seeds: int | None,
     base_seeds: int | None,
     assignments: list[str] | None,
@@ -350,18 +380,6 @@ def _selection(
     return Selection(
         pair=pair, preset=preset, recipe=recipe, n_replicates=seeds, n_base=base_seeds, overrides=overrides
     )
-
-
-def _chosen(
-    study: str, pair: str | None, preset: str, recipe: str, base_seeds: int | None, assignments: list[str] | None
-) -> tuple[str, str | None]:
-    """A study's name, and the id of the run that the options choose; None, the latest, without options."""
-    from .study import load_study, resolve
-
-    if (pair, preset, recipe, base_seeds, assignments) == (None, "desk", "default", None, None):
-        return load_study(study)[0].name, None
-    resolved = resolve(study, _selection(pair, preset, recipe, None, base_seeds, assignments))
-    return resolved.study.name, resolved.study_id
 
 
 def _pack(text: str) -> int | None:

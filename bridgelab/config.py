@@ -13,9 +13,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass as validated
 
 from .errors import InvalidValueError
@@ -23,11 +23,31 @@ from .errors import InvalidValueError
 Side = Literal["a", "b"]
 """The two domains of a pair: transfers run a -> b and b -> a."""
 
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Decode = Literal["mean", "sample"]
+DECODES: tuple[Decode, Decode] = ("mean", "sample")
+SIDES: tuple[Side, Side] = ("a", "b")
+
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays, and ranges, as Python's own values."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(value) if isinstance(value, (list, range)) else value
+
+
+Value = Annotated[StrictBool | StrictInt | StrictFloat | StrictStr, BeforeValidator(_plain)]
+"""What a setting of an arm can be."""
+Values = Annotated[Sequence[Value], BeforeValidator(_plain)]
+
+CHECKED = ConfigDict(extra="forbid")
+"""An unknown field is an error, not a wish that nobody hears."""
 
 STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1}
 """Raised by hand whenever the numbers of a stage change; a golden test a stage holds this."""
@@ -38,11 +58,11 @@ CHECKPOINT_EVERY_S = 30.0
 NUMERICS = {"dtype": "float32", "tf32": False, "compiled": False}
 """The numerical policy of everything that is trained here: part of every id."""
 
-LABEL_COUNTS = "the label counts of the domains"
+LABEL_COUNTS: Final = "the label counts of the domains"
 """In a study's grid: the values that the pair's domains supply for n_labels."""
 
 
-@validated(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=CHECKED)
 class BridgeConfig:
     """The bridging VAE and its training (paper, section 2 and appendices A and B).
 
@@ -56,7 +76,7 @@ class BridgeConfig:
     "the trunks of encoder and decoder: n_layers ReLU layers of width hidden_dim"
     heads: Literal["gated", "linear"] = "gated"
     "gated mixing layers (Fig. 8), or one linear layer in their place"
-    conditional: bool = True
+    conditional: Switch = True
     "whether encoder and decoder are told the domain (one-hot); an unconditional bridge sees zeros"
 
     reconstruction: Literal["sum", "half_sum", "mean"] = "sum"
@@ -70,7 +90,7 @@ class BridgeConfig:
     "how many random unit vectors a step; the paper does not say"
     classifier: Literal["linear", "gated"] = "linear"
     "f on the shared space; gated: sigmoid(W_g z') * (W z' + b)"
-    classifier_trained: bool = True
+    classifier_trained: Switch = True
     "false: f stays as initialised, and only the encoder learns to match it"
 
     batch_size: Count = 128
@@ -84,11 +104,9 @@ class BridgeConfig:
     lr_decay_from: Share = 1.0
     "the share of the steps after which the rate falls linearly to zero; 1: it stays constant"
     n_steps: Count = 50_000
-    decode: Literal["mean", "sample"] = "sample"
-    "evaluation from the means of both posteriors, or from a sample of each"
 
 
-@validated(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=CHECKED)
 class VAEConfig:
     """An MLP VAE with a Gaussian likelihood of deviation x_sigma around a sigmoid mean."""
 
@@ -102,7 +120,7 @@ class VAEConfig:
     n_steps: Count = 200_000
 
 
-@validated(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=CHECKED)
 class ClassifierConfig:
     """The judge of a domain: an MLP that labels samples, trained once and then fixed."""
 
@@ -116,7 +134,7 @@ class ClassifierConfig:
     n_steps: Count = 20_000
 
 
-@validated(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=CHECKED)
 class Settings:
     """One configuration of a bridge and of the base models under it, without seeds."""
 
@@ -126,6 +144,8 @@ class Settings:
     "same: both domains label the same images (two models of one domain only)"
     overlap: Literal["same", "disjoint"] = "same"
     "disjoint: each side of the bridge sees its own half of the images (two models of one domain only)"
+    decode: Decode = "sample"
+    "which accuracies stand in tables: from the means of both posteriors, or from a sample of each"
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
     vae_a: VAEConfig | None = None
     vae_b: VAEConfig | None = None
@@ -155,7 +175,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "bridge.beta_cls": 3.0,
         "bridge.n_projections": 16,
         "bridge.lr_decay_from": 0.5,
-        "bridge.decode": "mean",
+        "decode": "mean",
     },
     # The text to the letter, at the preset's sizes.
     "paper": {"bridge.learning_rate": 1e-3},
@@ -163,7 +183,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 """Method settings over the preset's sizes; what a recipe does not name is BridgeConfig's default."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@validated(frozen=True, kw_only=True, config=CHECKED)
 class Study:
     """What varies, over which pair of domains, and against what it is read.
 
@@ -171,15 +191,15 @@ class Study:
     Keys are those of --set: n_labels, labelled, overlap, bridge.*, vae.*, judge.*.
     """
 
-    name: str
+    name: Name
     question: str
     rebuilds: str = "-"
     "the table or figure of the paper that it rebuilds"
     pair: str = "digits-digits"
-    base: Mapping[str, Any] = field(default_factory=dict)
+    base: Mapping[str, Value] = field(default_factory=dict)
     "what holds in every arm"
-    grid: Mapping[str, Sequence[Any] | str] = field(default_factory=dict)
-    arms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    grid: Mapping[str, Literal["the label counts of the domains"] | Values] = field(default_factory=dict)
+    arms: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     reference: str = ""
     "the arm that the others are compared with; of a grid: its name, as in 'n_labels=all'"
     ladder: Sequence[str] = ()
@@ -191,9 +211,16 @@ class Study:
     def __post_init__(self) -> None:
         if bool(self.grid) == bool(self.arms):
             raise InvalidValueError(f"study '{self.name}' needs either grid or arms; give one of them")
-        named = {self.reference, *self.ladder, *self.leave_one_out.values()} - {""}
-        for name in sorted(named - set(self.arms) if self.arms else ()):
-            raise InvalidValueError(f"study '{self.name}' speaks of an arm '{name}' that it does not have")
+        for key, values in self.grid.items():
+            if not values:
+                raise InvalidValueError(f"study '{self.name}' gives {key} no value; give a list of them")
+            if len(set(values)) < len(values) and values != LABEL_COUNTS:
+                raise InvalidValueError(f"study '{self.name}' gives {key} a value twice; leave one out")
+
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """The arms that it speaks of."""
+        return tuple(name for name in (self.reference, *self.ladder, *self.leave_one_out.values()) if name)
 
 
 def canonical(value: Any) -> Any:

@@ -84,7 +84,6 @@ def plan_text(found: Plan) -> str:
         f"{name}: " + ", ".join(f"{s} {n:,}" for s, n in sizes.items()) for name, sizes in found.split_sizes.items()
     ]
     states = ", ".join(f"{found.count(state)} {state}" for state in ("cached", "unfinished", "new", "failed"))
-    n_models = len(found.judges) + sum(job.spec.kind != "identity" for job in found.jobs)
     sizes = sorted({len(pack.entries) for pack in found.packs})
     packs = f"{len(found.packs)} packs of {' or '.join(map(str, sizes))} trials" if sizes else "no pack"
     lines = {
@@ -94,7 +93,7 @@ def plan_text(found: Plan) -> str:
         "": ", ".join(arm.name for arm in resolved.arms),
         "data": "; ".join(splits),
         "trials": states,
-        "to make": f"{n_models} base models and judges, {packs}",
+        "to make": f"{found.n_models} base models and judges, {packs}",
         "time": f"about {seconds_text(found.seconds)} on {found.n_workers} CPU cores"
         if found.packs
         else "nothing to run",
@@ -108,15 +107,16 @@ def plan_line(outcome: Outcome) -> str:
     n_trials, cached = len(outcome.plan.states), outcome.plan.count("cached")
     if outcome.n_run == 0:
         return f"nothing to run: {cached} of {n_trials} trials are there"
-    return f"{outcome.n_run} trials run, {cached} of {n_trials} were there"
+    there = f"; {cached} were there already" if cached else ""
+    return f"{outcome.n_run} of {n_trials} trials run{there}"
 
 
-def failure_lines(failed: Mapping[str, tuple[str, str]], study: str) -> Iterator[str]:
-    """Each failed trial in a line, and how to run them again."""
+def failure_lines(failed: Mapping[str, tuple[str, str]], command: str) -> Iterator[str]:
+    """Each failed trial in a line, and the command that runs them again."""
     for trial_id, (kind, text) in failed.items():
         yield f"failed {trial_id} ({kind}): {text.strip().splitlines()[-1]}"
     if failed:
-        yield f"{len(failed)} trials failed; to run them again, add --retry: bridgelab sweep {study} --retry"
+        yield f"{len(failed)} trials failed; to run them again: {command} --retry"
 
 
 def status_text(found: Status) -> str:

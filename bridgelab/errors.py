@@ -5,6 +5,7 @@ BridgelabError          the command line prints it as one line and exits with st
 ├── InvalidValueError   a value of the wrong type or out of range
 ├── StudyFileError      a user's study file that cannot be read, run or used
 ├── DataError           data that is missing or is not what it should be
+├── ModelError          a base model or judge that did not train
 ├── LabError            a lab that cannot be read or written
 └── ClusterError        a Ray cluster or a device that cannot be had
 """
@@ -13,6 +14,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pydantic
 
 
 class BridgelabError(Exception):
@@ -27,6 +32,11 @@ class UnknownNameError(BridgelabError):
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         cure = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
         super().__init__(f"no {kind} '{name}'; {cure}" + (f" ({hint})" if hint else ""))
+        self._made_of = (kind, name, known, hint)
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], Any]:
+        """From a worker it arrives as it was raised."""
+        return type(self), self._made_of
 
 
 class InvalidValueError(BridgelabError):
@@ -41,9 +51,22 @@ class DataError(BridgelabError):
     """Data that is missing or is not what it should be."""
 
 
+class ModelError(BridgelabError):
+    """A base model or judge that did not train."""
+
+
 class LabError(BridgelabError):
     """A lab that cannot be read or written."""
 
 
 class ClusterError(BridgelabError):
     """A Ray cluster or a device that cannot be had."""
+
+
+def reason(error: pydantic.ValidationError) -> str:
+    """All that pydantic says of a value, as one line."""
+    said = []
+    for problem in error.errors(include_url=False):
+        where = next((str(part) for part in problem["loc"] if isinstance(part, str) and part.isidentifier()), "")
+        said.append((where, problem["msg"].removeprefix("Input ").removeprefix("Value error, ")))
+    return " or ".join(dict.fromkeys(f"{where} {what}".strip() for where, what in said))

@@ -13,16 +13,20 @@ import torch
 from torch import Tensor
 
 from .base_models import BaseModel, Judge
-from .bridge.transfer import cross, stack
-from .config import Side, TrialSpec, stream_seed
+from .bridge.pack import StackedBridges
+from .bridge.transfer import Crossing, cross, stack
+from .config import DECODES, SIDES, Decode, Side, TrialSpec, stream_seed
 from .domains import Samples, Split
 from .latents import Latents, chunks
-from .metrics import DIRECTIONS, Direction, Predictions
+from .metrics import DIRECTIONS, Predictions, View
 
-EVALUATED: tuple[Split, ...] = ("validation", "test")
+VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
 
-Found = dict[Split, dict[Direction, Predictions]]
+N_SCORED = 512
+"""Of larger validation splits, evenly spaced items are scored while bridges train."""
+
+Found = dict[View, Predictions]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Bridge:
+class TrainedBridge:
     """A trained bridge between its two sides."""
 
     spec: TrialSpec
@@ -44,55 +48,43 @@ class Bridge:
     worlds: Mapping[Side, World]
 
 
-def evaluate(bridges: Sequence[Bridge], n_classes: int) -> list[Found]:
-    """The predictions of bridges of equal shape, in both directions, on the splits of EVALUATED."""
+def evaluate(bridges: Sequence[TrainedBridge], n_classes: int, views: Sequence[View] = VIEWS) -> list[Found]:
+    """The predictions of bridges of equal shape, in each view."""
     stacked = stack([b.weights for b in bridges], [b.spec.settings.bridge for b in bridges], n_classes)
-    found: list[Found] = [{split: {} for split in EVALUATED} for _ in bridges]
-    for split in EVALUATED:
-        for direction in DIRECTIONS:
-            source: Side = "a" if direction == "ab" else "b"
-            inputs = [_inputs(bridge, split, source) for bridge in bridges]
-            z_KND, noise_KNS = (torch.stack(tensors) for tensors in zip(*inputs, strict=True))
-            crossing = cross(stacked, z_KND, noise_KNS, source=0 if source == "a" else 1)
-            for k, bridge in enumerate(bridges):
-                found[k][split][direction] = _predictions(
-                    bridge,
-                    split,
-                    source,
-                    z_KND[k],
-                    crossing.transferred_KND[k],
-                    crossing.reconstructed_KND[k],
-                    crossing.classes_KN[k],
-                )
+    found: list[Found] = [{} for _ in bridges]
+    for view in views:
+        source: Side = "a" if view.direction == "ab" else "b"
+        inputs = [_inputs(bridge, view.split, view.decode, source) for bridge in bridges]
+        z_KND, noise_KNS = (torch.stack(tensors) for tensors in zip(*inputs, strict=True))
+        crossing = cross(stacked, z_KND, noise_KNS, source=0 if source == "a" else 1)
+        for k, bridge in enumerate(bridges):
+            found[k][view] = _predictions(bridge, view.split, source, z_KND[k], crossing.of(k))
     return found
 
 
-def _inputs(bridge: Bridge, split: Split, source: Side) -> tuple[Tensor, Tensor]:
-    """Latents (N, D) to send across, and the noise (N, S) that chooses z'; both by BridgeConfig.decode."""
-    config = bridge.spec.settings.bridge
-    latents = bridge.worlds[source].latents[split]
+def _inputs(bridge: TrainedBridge, split: Split, decode: Decode, source: Side) -> tuple[Tensor, Tensor]:
+    """Latents (N, D) to send across, and the noise (N, S) that chooses z'."""
+    latents, n_shared = bridge.worlds[source].latents[split], bridge.spec.settings.bridge.shared_dim
     mu_ND = torch.from_numpy(np.array(latents.mu))
-    if config.decode == "mean":
-        return mu_ND, torch.zeros(len(latents), config.shared_dim)
+    if decode == "mean":
+        return mu_ND, torch.zeros(len(latents), n_shared)
     seed = stream_seed("evaluation", bridge.spec.bridge_seed, split, source)
     generator = torch.Generator().manual_seed(seed)
     epsilon_ND = torch.randn(mu_ND.shape, generator=generator)
-    noise_NS = torch.randn(len(latents), config.shared_dim, generator=generator)
+    noise_NS = torch.randn(len(latents), n_shared, generator=generator)
     return mu_ND + torch.from_numpy(np.array(latents.sigma)) * epsilon_ND, noise_NS
 
 
-def _predictions(
-    bridge: Bridge, split: Split, source: Side, z_ND: Tensor, transferred_ND: Tensor, own_ND: Tensor, classes_N: Tensor
-) -> Predictions:
+def _predictions(bridge: TrainedBridge, split: Split, source: Side, z_ND: Tensor, after: Crossing) -> Predictions:
     here, there = bridge.worlds[source], bridge.worlds["b" if source == "a" else "a"]
     samples = here.samples[split]
     return Predictions(
         true=samples.labels.astype(np.uint8),
         original=_classify(here.judge, torch.from_numpy(np.array(samples.x))),
         source=_classify(here.judge, z_ND, here.base),
-        transferred=_classify(there.judge, transferred_ND, there.base),
-        reconstructed=_classify(here.judge, own_ND, here.base),
-        shared=classes_N.numpy().astype(np.uint8),
+        transferred=_classify(there.judge, after.transferred, there.base),
+        reconstructed=_classify(here.judge, after.reconstructed, here.base),
+        shared=after.classes.numpy().astype(np.uint8),
     )
 
 
@@ -101,3 +93,40 @@ def _classify(judge: Judge, rows: Tensor, base: BaseModel | None = None) -> np.n
     """The judge's class of each sample (N, X), or of the sample that each latent (N, D) decodes to."""
     classes = [judge.classify(base.decode(chunk) if base else chunk)[:n] for chunk, n in chunks(rows)]
     return torch.cat(classes).numpy().astype(np.uint8)
+
+
+class Validation:
+    """What bridges are scored on while they train: some of the validation split, from means, both ways."""
+
+    def __init__(self, worlds: Sequence[Mapping[Side, World]]) -> None:
+        self._worlds = worlds
+        known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._sources: list[dict[Side, tuple[Tensor, Tensor]]] = []
+        for world in worlds:
+            own: dict[Side, tuple[Tensor, Tensor]] = {}
+            for side, here in world.items():
+                key = (id(here.base), id(here.judge))  # replicates of several arms share their base models
+                known[key] = own[side] = known.get(key) or _scored(here)
+            self._sources.append(own)
+
+    @torch.inference_mode()
+    def accuracies(self, members: Sequence[int], bridges: StackedBridges) -> Tensor:
+        """Transfer accuracy a -> b and b -> a, (K, 2), of the bridges of some members."""
+        columns = []
+        for source, target in SIDES, SIDES[::-1]:
+            z_KND = torch.stack([self._sources[m][source][0] for m in members])
+            noise_KNS = z_KND.new_zeros(*z_KND.shape[:2], bridges.n_shared)
+            sent_KND = cross(bridges, z_KND, noise_KNS, source=SIDES.index(source)).transferred
+            there = [self._worlds[m][target] for m in members]
+            classes = [w.judge.classify(w.base.decode(z_ND)) for w, z_ND in zip(there, sent_KND, strict=True)]
+            same = [c == self._sources[m][source][1] for m, c in zip(members, classes, strict=True)]
+            columns.append(torch.stack([one.float().mean() for one in same]))
+        return torch.stack(columns, dim=1)
+
+
+@torch.inference_mode()
+def _scored(here: World) -> tuple[Tensor, Tensor]:
+    """Means (N, D) of at most N_SCORED validation items, and the judge's classes of what they decode to."""
+    mu = here.latents["validation"].mu
+    z_ND = torch.from_numpy(np.array(mu[:: -(-len(mu) // N_SCORED)]))
+    return z_ND, here.judge.classify(here.base.decode(z_ND))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from .domains import get_domain
 from .errors import BridgelabError
 from .lab import Lab
+from .planning import available_cpus
 
 PACKAGES = ("torch", "ray", "ray.tune", "numpy", "pandas", "pyarrow", "plotly", "sklearn")
 LEAST_FREE_GIB = 2.0
@@ -60,8 +60,7 @@ def _devices() -> Check:
         import torch
 
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"{cores} CPU cores; {', '.join(gpus) or 'no CUDA device'}"
+        return f"{available_cpus()} CPU cores; {', '.join(gpus) or 'no CUDA device'}"
 
     return _guarded("devices", look, "see the line on torch")
 

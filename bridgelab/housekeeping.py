@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from .config import NUMERICS, content_id
 from .lab import Lab
-from .planning import manifests
+from .publication import finished_packs
 from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
 
 GRACE_S = 24 * 3600.0
@@ -33,7 +33,7 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
     """What no result of a lab reaches and nobody has touched for `grace_s` seconds. Removes nothing.
 
     Reached is what a trial in `trials` was made from, the judges of its metrics, and the bridge of every
-    COMPLETE trial; packs until all their trials are COMPLETE. Results themselves are never garbage.
+    COMPLETE trial; packs until all their trials are finished. Results themselves are never garbage.
     """
     found = [*_unreached(lab), *_finished_packs(lab), *_leftovers(lab)]
     return [Garbage(path, lab.size(path), why) for path, why in found if lab.age_s(path) >= grace_s]
@@ -71,10 +71,8 @@ def _model_id(spec: dict[str, object]) -> str:
 
 
 def _finished_packs(lab: Lab) -> Iterator[tuple[str, str]]:
-    done = {trial_id for trial_id, row in Results(lab).latest_attempts().items() if row["state"] == "COMPLETE"}
-    for pack in manifests(lab):
-        if done.issuperset(pack["trials"]):
-            yield f"packs/{pack['pack_id']}", "all its trials are complete"
+    for pack_id in finished_packs(lab):
+        yield f"packs/{pack_id}", "all its trials are finished"
 
 
 def _leftovers(lab: Lab) -> Iterator[tuple[str, str]]:

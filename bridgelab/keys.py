@@ -20,7 +20,7 @@ GROUPS: Mapping[str, tuple[type, tuple[str, ...]]] = {
 }
 """Prefix of a key -> the class that has its fields, and where in Settings it is kept."""
 
-TOP_LEVEL = ("n_labels", "labelled", "overlap")
+TOP_LEVEL = ("n_labels", "labelled", "overlap", "decode")
 
 KEYS: tuple[str, ...] = TOP_LEVEL + tuple(
     f"{prefix}.{field.name}" for prefix, (cls, _) in GROUPS.items() for field in dataclasses.fields(cls)
@@ -72,11 +72,11 @@ def _with_key(settings: Settings, key: str, value: Any) -> Settings:
             replaced[place] = replace(holder, **{name: value})
         return replace(settings, **replaced)
     except pydantic.ValidationError as error:
-        raise InvalidValueError(f"{key}={_shown(value)}: {_reason(error)}") from None
+        raise InvalidValueError(f"{key}={_shown(value)}: {_said(error)}") from None
 
 
-def _reason(error: pydantic.ValidationError) -> str:
-    """All that pydantic says of a value, as one line."""
+def _said(error: pydantic.ValidationError) -> str:
+    """What is wrong with the value, without the name that the message has already."""
     reasons = [problem["msg"].removeprefix("Input ") for problem in error.errors(include_url=False)]
     return " or ".join(dict.fromkeys(reasons))
 

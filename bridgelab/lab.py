@@ -1,8 +1,8 @@
 """Where artifacts live: a folder, or any URI that pyarrow.fs understands.
 
 An artifact is published whole: it is written under a name that begins with a dot, which no reader
-looks at, and then moved to its own. What is published never changes, so a second publication of one
-name is a no-op.
+looks at, and then moved to its own. A name says what an artifact was made from, so whoever publishes
+one a second time publishes the same.
 """
 
 from __future__ import annotations
@@ -34,8 +34,13 @@ class Lab:
             else:
                 self.address = str(Path(location).expanduser().resolve())
                 self._fs, self._root = pafs.LocalFileSystem(), self.address
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home folder of nobody
             raise LabError(f"no lab at {location}: {_line(error)}; give --lab a folder or a URI") from None
+
+    @classmethod
+    def of(cls, lab: str | Path | Lab) -> Lab:
+        """A lab as it is, or the one at a location."""
+        return lab if isinstance(lab, Lab) else cls(lab)
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder has been published."""
@@ -137,12 +142,16 @@ class Lab:
             return sorted(info.base_name for info in found if info.base_name.startswith("."))
 
     def check_writable(self) -> None:
-        """Raises LabError unless a file can be written here and read back."""
-        probe = f".probe.{uuid.uuid4().hex}"
-        self.publish(f"results/{probe}", b"bridgelab")
-        if self.read(f"results/{probe}") != b"bridgelab":
+        """Raises LabError unless a file can be written here and read back; leaves nothing behind."""
+        there = self.exists("")
+        probe = f"probe-{uuid.uuid4().hex}"
+        self.publish(f"{probe}/written", b"bridgelab")
+        if self.read(f"{probe}/written") != b"bridgelab":
             raise LabError(f"the lab {self.location} does not give back what is written to it")
-        self.remove(f"results/{probe}")
+        self.remove(probe)
+        if not there and "://" not in self.location:
+            with contextlib.suppress(OSError):  # somebody has begun to use it
+                Path(self.address).rmdir()
 
     def show(self, path: str) -> str:
         """A path as a person would write it."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from .errors import LabError
+from .catalog import members_of
 from .lab import Lab
 from .lease import BEAT_S, Beat, Watch, read_beat
 from .planning import available_cpus, manifests
 from .results import Results
+from .study import Selection
 
 LOOK_S = 2.5 * BEAT_S
 STATES = ("COMPLETE", "RUNNING", "WAITING", "FAIL")
@@ -42,28 +43,20 @@ class Status:
 
 
 def status(
-    lab: str | Lab, study: str | None = None, *, study_id: str | None = None, n_replicates: int | None = None
+    lab: str | Lab, study: str | None = None, *, selection: Selection | None = None, study_id: str | None = None
 ) -> Status:
-    """The state of a study's latest run, of the run of `study_id`, or of the whole lab.
+    """The state of a study's latest run that agrees with the selection, or of the whole lab.
 
     Raises LabError where the lab has no such run.
     """
-    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    lab = Lab.of(lab)
     results = Results(lab)
-    members = results.read("members", where=None if study is None else pc.field("study") == study).to_pylist()
-    if study is not None:
-        latest = max(members, key=lambda row: row["planned_at"])["study_id"] if members else None
-        study_id = study_id or latest
-        members = [row for row in members if row["study_id"] == study_id]
-        members = [row for row in members if n_replicates is None or row["replicate"] < n_replicates]
-        if not members:
-            raise LabError(f"{lab.location} has no such run of '{study}'; run `bridgelab sweep {study}` first")
-    attempts = results.latest_attempts()
-    packs = _packs(lab)
+    members = results.read("members") if study is None else members_of(lab, study, selection, study_id)
+    wanted = dict.fromkeys(members["trial_id"].to_pylist())
+    attempts, packs = results.latest_attempts(), _packs(lab)
     in_packs = {trial_id for pack in packs if pack["live"] for trial_id in pack["trials"]}
     counts = dict.fromkeys(STATES, 0)
     failures: collections.Counter[str] = collections.Counter()
-    wanted = dict.fromkeys(row["trial_id"] for row in members)
     for trial_id in wanted:
         row = attempts.get(trial_id)
         if trial_id in in_packs and (row is None or row["state"] == "FAIL"):
@@ -77,7 +70,7 @@ def status(
     begun = tuple(pack for pack in packs if wanted.keys() & set(pack["trials"]))
     return Status(
         study=study,
-        study_id=study_id,
+        study_id=None if study is None else members["study_id"][0].as_py(),
         counts=counts,
         failures=dict(failures),
         packs=begun,
@@ -109,9 +102,3 @@ def _seconds_left(results: Results, wanted: Iterable[str], n_left: float) -> flo
     trials = results.read("trials", where=pc.field("trial_id").isin(list(wanted)) & (pc.field("state") == "COMPLETE"))
     mean = pc.mean(pc.add(trials["train_s"], trials["evaluate_s"])).as_py()
     return None if mean is None else n_left * mean / available_cpus()
-
-
-def studies_in(lab: str | Lab) -> list[str]:
-    """The studies that a lab has members of."""
-    lab = lab if isinstance(lab, Lab) else Lab(lab)
-    return sorted(set(Results(lab).read("members")["study"].to_pylist()))

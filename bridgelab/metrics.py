@@ -15,11 +15,22 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-METRIC_VERSION = 1
+from .config import STAGE_VERSIONS, Decode
+
+METRIC_VERSION = STAGE_VERSIONS["evaluation"]
 
 Direction = Literal["ab", "ba"]
 DIRECTIONS: tuple[Direction, ...] = ("ab", "ba")
 Classes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class View:
+    """Which items were sent across, which way, and whether as means or as samples."""
+
+    split: Literal["validation", "test"]
+    decode: Decode
+    direction: Direction
 
 
 @dataclass(frozen=True)
@@ -68,13 +79,11 @@ METRICS: tuple[str, ...] = (
 """Every metric name, in the order of tables."""
 
 
-def rows(
-    trial_id: str, attempt: int, judge_id: str, split: str, found: Mapping[Direction, Predictions]
-) -> list[dict[str, Any]]:
-    """The rows of a trial for the metrics table, from its predictions in both directions."""
-    common = {"trial_id": trial_id, "attempt": attempt, "split": split, "judge_id": judge_id}
+def rows(trial_id: str, attempt: int, judge_id: str, found: Mapping[View, Predictions]) -> list[dict[str, Any]]:
+    """The rows of a trial for the metrics table, from its predictions in every view."""
+    common = {"trial_id": trial_id, "attempt": attempt, "judge_id": judge_id, "metric_version": METRIC_VERSION}
     return [
-        {**common, "metric": metric, "value": value, "n_eval": len(p.true), "metric_version": METRIC_VERSION}
-        for direction, p in found.items()
-        for metric, value in accuracies(direction, p).items()
+        {**common, "split": view.split, "decode": view.decode, "metric": metric, "value": value, "n_eval": len(p.true)}
+        for view, p in found.items()
+        for metric, value in accuracies(view.direction, p).items()
     ]

@@ -13,15 +13,15 @@ from typing import Any
 
 from scipy import special
 
-from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, TrialSpec, content_id
+from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, TrialSpec, canonical, content_id
 from .domains import Split
 from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .results import Results
 from .study import ResolvedStudy, Selection, resolve
 
-CPU_PACK_SIZES = ((64, 32), (128, 8), (512, 4))
-"""(hidden_dim, K): up to this width, packs of this many trials are the fastest on a CPU core."""
+PACK_SIZES = {"cpu": ((64, 32), (128, 8), (512, 4)), "cuda": ((512, 64), (1024, 16))}
+"""(hidden_dim, K): up to this width, packs of this many trials are the fastest. Measured on CPU cores only."""
 RAY_START_S = 12.0
 """Ray, and torch in its workers, until the first step."""
 SHARED_IN_A_PACK = (
@@ -75,8 +75,7 @@ class Plan:
     seconds: float
     "expected, on n_workers CPU cores"
     n_workers: int
-
-    n_elsewhere: int = 0
+    n_elsewhere: int
     "trials that another sweep trains just now"
 
     def count(self, state: str) -> int:
@@ -86,6 +85,11 @@ class Plan:
     @property
     def n_to_run(self) -> int:
         return sum(len(pack.entries) for pack in self.packs)
+
+    @property
+    def n_models(self) -> int:
+        """Base models and judges to train."""
+        return len(self.judges) + sum(job.spec.kind != "identity" for job in self.jobs)
 
     @property
     def split_sizes(self) -> dict[str, dict[Split, int]]:
@@ -100,30 +104,32 @@ def plan(
     selection: Selection | None = None,
     pack: int | None = None,
     n_workers: int | None = None,
+    device: str = "cpu",
     retry: bool = False,
     elsewhere: frozenset[str] = frozenset(),
+    left_out: frozenset[str] = frozenset(),
 ) -> Plan:
     """What a sweep of a study would do with a lab; trains nothing and writes nothing.
 
-    `pack` is the number of trials in a pack (None: by shape), `retry` runs failed trials again, and
-    trials that are trained `elsewhere` are left out of its packs. An unfinished pack stays as it was put
-    together, since its checkpoint is of just these members. Raises
-    UnknownNameError and InvalidValueError for what cannot be planned, LabError for a lab that cannot
-    be read.
+    `pack` is the number of trials in a pack (None: by shape and device), `n_workers` that of packs side
+    by side, `retry` runs failed trials again. Trials that are trained `elsewhere`, or are `left_out`, are
+    in none of its packs. An unfinished pack stays as it was put together, since its checkpoint is of just
+    these members. Raises UnknownNameError and InvalidValueError for what cannot be planned, LabError for
+    a lab that cannot be read.
     """
     if pack is not None and pack < 1:
         raise InvalidValueError(f"--pack {pack}: give 1 or more, or auto")
-    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    lab = Lab.of(lab)
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
     workers = n_workers or available_cpus()
     trials = {member.trial.trial_id: member.trial for member in resolved.members}
     states, entries = _states(lab, trials, retry)
     n_elsewhere = sum(entry.spec.trial_id in elsewhere for entry in entries)
-    entries = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
+    entries = [entry for entry in entries if entry.spec.trial_id not in elsewhere | left_out]
     adopted = _adopted(lab, entries)
     in_adopted = {entry.spec.trial_id for one in adopted for entry in one.entries}
     fresh = [entry for entry in entries if entry.spec.trial_id not in in_adopted]
-    packs = adopted + _packs(fresh, pack, workers)
+    packs = adopted + _packs(fresh, pack, workers, device)
     judges, jobs = _missing_models(lab, [entry.spec for entry in entries])
     return Plan(
         study=resolved,
@@ -192,28 +198,24 @@ def _adopted(lab: Lab, entries: Iterable[Entry]) -> tuple[PackPlan, ...]:
 
 def pack_shape(spec: TrialSpec) -> str:
     """What trials of a pack have in common: the shapes of their tensors and the form of their losses."""
-    vae = spec.settings.vae_a
-    latent_dim = None if vae is None else vae.latent_dim
-    form = [getattr(spec.settings.bridge, name) for name in SHARED_IN_A_PACK]
-    return json.dumps([spec.base_a.domain, spec.base_b.domain, latent_dim, *form])
+    return _shape_of(canonical(spec))
 
 
-def _shape_of_row(config: str) -> str:
-    """The pack_shape of a trial as its row in `trials` has it."""
-    spec = json.loads(config)
+def _shape_of(spec: Mapping[str, Any]) -> str:
+    """The pack_shape of a trial as JSON values, as its row in `trials` has it."""
     vae = spec["settings"]["vae_a"]
     latent_dim = None if vae is None else vae["latent_dim"]
     form = [spec["settings"]["bridge"].get(name) for name in SHARED_IN_A_PACK]
     return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
 
 
-def _packs(entries: Iterable[Entry], size: int | None, n_workers: int) -> tuple[PackPlan, ...]:
+def _packs(entries: Iterable[Entry], size: int | None, n_workers: int, device: str) -> tuple[PackPlan, ...]:
     groups: dict[tuple[str, bool], list[Entry]] = collections.defaultdict(list)
     for entry in entries:
         groups[pack_shape(entry.spec), entry.trained].append(entry)
     packs = []
     for group in groups.values():
-        most = size or next((k for w, k in CPU_PACK_SIZES if group[0].spec.settings.bridge.hidden_dim <= w), 1)
+        most = size or next((k for w, k in PACK_SIZES[device] if group[0].spec.settings.bridge.hidden_dim <= w), 1)
         n_packs = -(-len(group) // most)
         if size is None:
             n_packs = min(len(group), -(-n_packs // n_workers) * n_workers)  # all workers end together
@@ -258,7 +260,7 @@ def measured_step_seconds(lab: Lab) -> dict[str, float]:
     done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
     seconds: dict[str, list[float]] = collections.defaultdict(list)
     for trial in done[-N_TIMED * 8 :]:
-        seconds[_shape_of_row(trial["config"])].append(trial["train_s"] / trial["steps"])
+        seconds[_shape_of(json.loads(trial["config"]))].append(trial["train_s"] / trial["steps"])
     return {shape: sum(s[-N_TIMED:]) / len(s[-N_TIMED:]) for shape, s in seconds.items()}
 
 
@@ -311,7 +313,7 @@ def as_json(found: Plan) -> dict[str, Any]:
         "replicates": resolved.n_replicates,
         "trials": len(found.states),
         **{state: found.count(state) for state in ("cached", "unfinished", "new", "failed")},
-        "base_models": len(found.judges) + sum(job.spec.kind != "identity" for job in found.jobs),
+        "base_models": found.n_models,
         "packs": len(found.packs),
         "seconds": round(found.seconds, 1),
         "splits": found.split_sizes,

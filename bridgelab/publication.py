@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .catalog import latest_id
 from .config import canonical_json
 from .lab import Lab
 from .planning import PackPlan, Plan, manifests
@@ -51,6 +52,7 @@ def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
             "replicate": member.replicate,
             "trial_id": member.trial.trial_id,
             "judge_id": member.trial.judge_id,
+            "decode": member.arm.settings.decode,
         }
         for member in resolved.members
     ]
@@ -58,29 +60,46 @@ def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
 
 
 def _is_latest(lab: Lab, resolved: ResolvedStudy) -> bool:
-    rows = Results(lab).read("members", where=pc.field("study") == resolved.study.name).to_pylist()
-    if not rows or max(rows, key=lambda row: row["planned_at"])["study_id"] != resolved.study_id:
+    rows = Results(lab).read("members", where=pc.field("study") == resolved.study.name)
+    if latest_id(rows) != resolved.study_id:
         return False
-    there = {(row["trial_id"], row["judge_id"]) for row in rows if row["study_id"] == resolved.study_id}
-    return there >= {(member.trial.trial_id, member.trial.judge_id) for member in resolved.members}
+    there = {
+        (r["arm_name"], r["trial_id"], r["decode"]) for r in rows.to_pylist() if r["study_id"] == resolved.study_id
+    }
+    return there >= {(m.arm.name, m.trial.trial_id, m.arm.settings.decode) for m in resolved.members}
 
 
 def manifest(study: str, pack: PackPlan) -> dict[str, Any]:
-    """What a pack's folder says of it: which trials it holds, for which study it began."""
+    """What a pack's folder says of it: its trials, the judges of those that are only evaluated, its study."""
     return {
         "trials": [entry.spec.trial_id for entry in pack.entries],
         "attempts": [entry.attempt for entry in pack.entries],
+        "judges": [entry.spec.judge_id if entry.trained else None for entry in pack.entries],
         "study": study,
         "started_at": now().isoformat(timespec="seconds"),
     }
 
 
-def drop_finished_manifests(lab: Lab) -> None:
-    """Removes manifests of packs that ended otherwise: of a run that was killed, and planned anew."""
-    done = {trial_id for trial_id, row in Results(lab).latest_attempts().items() if row["state"] == "COMPLETE"}
-    for pack in manifests(lab):
-        if done.issuperset(pack["trials"]):
-            lab.remove(f"packs/{pack['pack_id']}")
+def finished_packs(lab: Lab) -> list[str]:
+    """Packs that are still there although their trials, in these attempts or later ones, are finished."""
+    results = Results(lab)
+    trained = {trial_id: row["attempt"] for trial_id, row in results.latest_attempts().items()}
+    evaluated = results.evaluated()
+
+    def finished(trial_id: str, attempt: int, judge_id: str | None) -> bool:
+        return trained.get(trial_id, -1) >= attempt if judge_id is None else (trial_id, judge_id) in evaluated
+
+    return [
+        pack["pack_id"]
+        for pack in manifests(lab)
+        if all(map(finished, pack["trials"], pack["attempts"], pack.get("judges", [None] * len(pack["trials"]))))
+    ]
+
+
+def drop_finished_packs(lab: Lab) -> None:
+    """Removes packs that ended otherwise: of a run that was killed, and planned anew."""
+    for pack_id in finished_packs(lab):
+        lab.remove(f"packs/{pack_id}")
 
 
 def publish_rows(lab: Lab, pack: PackPlan, rows: Mapping[str, pa.Table]) -> None:

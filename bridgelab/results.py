@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .config import DECODES
 from .errors import LabError
 from .lab import Lab
 from .metrics import METRIC_VERSION, METRICS
 
 LOG = logging.getLogger("bridgelab")
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of a schema, together with an entry in MIGRATIONS."""
 
 _ID = pa.string()
@@ -54,6 +55,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         replicate=pa.int32(),
         trial_id=_ID,
         judge_id=_ID,
+        decode=_NAME,  # which accuracies its table shows: from means or from samples
         planned_at=_WHEN,
     ),
     # one row a trial and attempt: its training
@@ -72,7 +74,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         base_b_sha256=pa.string(),
         label_seed=pa.int64(),
         bridge_seed=pa.int64(),
-        n_train=pa.int32(),  # the samples of side a that the bridge could draw from
+        n_train=pa.int32(),  # the samples of side a that the bridge drew from
         steps=pa.int32(),
         resumed_at=pa.int32(),  # the step of the checkpoint that its pack went on from; null where it ran through
         train_s=pa.float64(),  # this trial's share of its pack's time
@@ -89,6 +91,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         attempt=pa.int32(),
         metric=_NAME,
         split=_NAME,
+        decode=_NAME,  # mean or sample; null: as the trial's settings were, before both were kept
         value=pa.float64(),
         n_eval=pa.int32(),
         judge_id=_ID,
@@ -101,6 +104,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         judge_id=_NAME,
         direction=_NAME,  # ab or ba
         split=_NAME,
+        decode=_NAME,
         item=pa.int32(),  # position in the split
         true_label=_CLASS,
         original=_CLASS,  # the sample itself
@@ -113,7 +117,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         trial_id=_NAME,
         attempt=pa.int32(),
         step=pa.int32(),
-        term=_NAME,  # total, or a term of the loss before its weight
+        term=_NAME,  # total, a term of the loss before its weight, or validation/<metric>
         value=pa.float32(),
     ),
 }
@@ -121,20 +125,27 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 
 def _from_1_to_2(table: str, part: pa.Table) -> pa.Table:
     """Version 2 says at which step an adopted pack went on."""
-    if table != "trials":
-        return part
-    place = SCHEMAS["trials"].get_field_index("resumed_at")
-    return part.add_column(place, "resumed_at", pa.nulls(part.num_rows, pa.int32()))
+    return _with_nulls(table, part, "resumed_at") if table == "trials" else part
 
 
-MIGRATIONS: Mapping[int, Callable[[str, pa.Table], pa.Table]] = {1: _from_1_to_2}
+def _from_2_to_3(table: str, part: pa.Table) -> pa.Table:
+    """Version 3 keeps the accuracies of both decodings, and says which is which."""
+    return _with_nulls(table, part, "decode") if table in ("members", "metrics", "predictions") else part
+
+
+def _with_nulls(table: str, part: pa.Table, name: str) -> pa.Table:
+    place = SCHEMAS[table].get_field_index(name)
+    return part.add_column(place, SCHEMAS[table].field(name), pa.nulls(part.num_rows, SCHEMAS[table].field(name).type))
+
+
+MIGRATIONS: Mapping[int, Callable[[str, pa.Table], pa.Table]] = {1: _from_1_to_2, 2: _from_2_to_3}
 """Version -> what makes the next one of a part: readers do it as they read, and no row is lost."""
 
 _KEYS: Mapping[str, Sequence[str]] = {
     "members": ("study_id", "arm_name", "replicate", "planned_at"),
     "trials": ("trial_id", "attempt"),
-    "metrics": ("trial_id", "attempt", "metric", "split", "judge_id", "metric_version"),
-    "predictions": ("trial_id", "attempt", "judge_id", "direction", "split", "item"),
+    "metrics": ("trial_id", "attempt", "metric", "split", "decode", "judge_id", "metric_version"),
+    "predictions": ("trial_id", "attempt", "judge_id", "direction", "split", "decode", "item"),
     "curves": ("trial_id", "attempt", "step", "term"),
 }
 """What a row is known by: of rows that share it, readers keep one."""
@@ -238,12 +249,14 @@ class Results:
         return {row["trial_id"]: row for row in rows}
 
     def evaluated(self) -> set[tuple[str, str]]:
-        """(trial_id, judge_id) of every trial that has all its metrics, in their present version."""
+        """(trial_id, judge_id) of every trial that has all its metrics, both decodings, in their present version."""
         current = (pc.field("split") == "test") & (pc.field("metric_version") == METRIC_VERSION)
-        rows = self.read("metrics", where=current).select(["trial_id", "judge_id", "metric"])
-        plain = pa.table({name: _plain(rows[name]) for name in rows.column_names})
-        counts = plain.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count_distinct")]).to_pylist()
-        return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count_distinct"] == len(METRICS)}
+        rows = self.read("metrics", where=current).select(["trial_id", "judge_id", "decode", "metric"])
+        rows = rows.filter(pc.field("decode").is_valid())
+        keys = ["trial_id", "judge_id", "decode", "metric"]
+        distinct = pa.table({name: _plain(rows[name]) for name in keys}).group_by(keys).aggregate([])
+        counts = distinct.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count")]).to_pylist()
+        return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(METRICS)}
 
 
 def absorbed_by(part: pa.Table) -> list[str]:

@@ -9,16 +9,22 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from .errors import ClusterError
+from .errors import ClusterError, LabError
+from .lab import Lab
 from .planning import available_cpus
 
-PROBE_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 2.0
+HEALTH_TIMEOUT_S = 7.0
+MOST_TEMPORARY = 30
+"""Characters of the temporary folder's path. A socket's name may have 107, and Ray adds up to 75 to ours."""
 
 
 def check(address: str | None, device: str) -> None:
@@ -43,41 +49,49 @@ def choose_device(device: str) -> str:
 
 
 def probe(address: str) -> None:
-    """Raises ClusterError unless something listens at HOST:PORT; ray.init would retry for minutes."""
+    """Raises ClusterError unless a Ray head answers at HOST:PORT; ray.init would retry for minutes."""
     if address == "auto":
         return
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise ClusterError(f"--address {address}: write HOST:PORT or auto")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        raise ClusterError(f"--address {address}: write HOST:PORT of the cluster's head, or auto")
+    cure = "start one with `ray start --head`, or leave out --address"
     try:
-        socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_S).close()
-    except OSError as error:
-        raise ClusterError(
-            f"no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave out --address"
-        ) from None
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster at {address} ({error}); {cure}") from None
+    # Whoever listens may be no Ray at all, and Ray's own client waits for it: it asks in a process of its own.
+    ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        healthy = subprocess.run(ask, capture_output=True, timeout=HEALTH_TIMEOUT_S).returncode == 0
+    except subprocess.TimeoutExpired:
+        healthy = False
+    if not healthy:
+        raise ClusterError(f"what listens at {address} does not answer as a Ray head; {cure}")
 
 
 @contextlib.contextmanager
 def cluster(address: str | None) -> Iterator[Path]:
-    """A connection to a Ray cluster, and a temporary folder; a local cluster and the folder end with it."""
+    """A connection to a Ray cluster, and a temporary folder that ends with it.
+
+    Where this process is connected already that connection is used, and stays; else a local cluster
+    is started, unless an address is given.
+    """
     remove_stale_folders()
-    folder = tempfile.mkdtemp(prefix=f"bridgelab-{os.getpid()}-")
+    folder = tempfile.mkdtemp(prefix=f"bridgelab-{os.getpid()}-", dir=_temporary())
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:
+    if address is None and "ray" not in sys.modules:  # it reads these once, when it is imported
         # A token of this process alone: whoever reaches the ports of its cluster cannot use them.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
     import ray
 
+    ours = not ray.is_initialized()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if address is None:
-            local = {"num_cpus": available_cpus(), "include_dashboard": False, "_temp_dir": folder}
-            ray.init(address="local", **local, **quiet)
-        else:
-            _join(address, quiet)
+        if ours:
+            _connect(address, folder)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process without a word of ours
         yield Path(folder)
@@ -85,23 +99,69 @@ def cluster(address: str | None) -> Iterator[Path]:
         reason = str(error).splitlines()[0]
         raise ClusterError(f"Ray died under the sweep ({reason}); the same command goes on") from None
     finally:
-        ray.shutdown()
+        if ours:
+            ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def n_slots(device: str) -> int:
+    """How many packs run side by side on the cluster: one a CPU core, or one a GPU."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1)))
+
+
+def _connect(address: str | None, folder: str) -> None:
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        local = {"num_cpus": available_cpus(), "include_dashboard": False, "_temp_dir": folder}
+        ray.init(address="local", **local, **quiet)
+        return
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ClusterError(f"no Ray cluster at {address}: {reason}; start one with `ray start --head`") from None
+
+
+def _temporary() -> str:
+    """Where temporary folders go: /tmp where the usual place is too long for the names of Ray's sockets."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= MOST_TEMPORARY or os.name == "nt" else "/tmp"
 
 
 def remove_stale_folders() -> None:
     """Removes the temporary folders of sweeps that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob("bridgelab-*-*"):
+    for folder in Path(_temporary()).glob("bridgelab-*-*"):
         owner = re.fullmatch(r"bridgelab-(\d+)-\w+", folder.name)
         if owner and not Path(f"/proc/{owner[1]}").exists() and Path("/proc/self").exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _join(address: str, options: Mapping[str, Any]) -> None:
+def check_workers(lab: Lab) -> None:
+    """Raises LabError unless every node of the cluster reads and writes the lab that the driver has."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    folder = f"probe-{uuid.uuid4().hex}"
+    task = ray.remote(num_cpus=0)(_probe_task)
     try:
-        ray.init(address=address, **options)
-    except ConnectionError as error:
-        reason = str(error).splitlines()[0]
-        raise ClusterError(f"no Ray cluster at {address}: {reason}; start one with `ray start --head`") from None
+        lab.publish(f"{folder}/driver", folder.encode())
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        wheres = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        for node, where in zip(nodes, wheres, strict=True):
+            name = str(node["NodeID"])
+            ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
+            if not lab.exists(f"{folder}/{name}"):
+                host = node["NodeManagerHostname"]
+                raise LabError(f"{lab.location} is another folder on {host}; give --lab a place that all nodes share")
+    finally:
+        lab.remove(folder)
+
+
+def _probe_task(address: str, folder: str, name: str) -> None:
+    lab = Lab(address)
+    if lab.exists(f"{folder}/driver"):
+        lab.publish(f"{folder}/{name}", name.encode())

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import itertools
+import json
 import pkgutil
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pydantic
 
 from .config import (
     LABEL_COUNTS,
@@ -26,8 +30,9 @@ from .config import (
     content_id,
 )
 from .domains import Domain, get_pair
-from .errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError
+from .errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError, reason
 from .keys import KEYS, value_of, with_keys
+from .metrics import METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +40,17 @@ class Selection:
     """What chooses one run of a study: the options that a study's commands share."""
 
     pair: str | None = None
-    preset: str = "desk"
-    recipe: str = "default"
+    preset: str | None = None
+    "None: desk"
+    recipe: str | None = None
+    "None: default"
     n_replicates: int | None = None
     n_base: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Member:
+class StudyMember:
     """A trial with its place in a study."""
 
     arm: Arm
@@ -57,6 +64,8 @@ class ResolvedStudy:
     """A study over one pair at one size with one recipe: everything but the seeds is decided."""
 
     study: Study
+    given_as: str
+    "the name or path that it was asked for by"
     source_sha256: str | None
     "of a user's own study file; None for ours"
     pair: tuple[Domain, Domain]
@@ -98,13 +107,25 @@ class ResolvedStudy:
     @property
     def definition(self) -> dict[str, Any]:
         """The resolved study as JSON values, with all that a report says of it."""
-        return {**self.choices, "study": canonical(self.study)}
+        return {**self.choices, "study": canonical(self.study), "command": self.command}
+
+    @property
+    def command(self) -> str:
+        """What runs it again, as one types it."""
+        options = {"--pair": self.pair_name, "--preset": self.preset, "--recipe": self.recipe}
+        options["--seeds"] = str(self.n_replicates)
+        if self.n_base is not None:
+            options["--base-seeds"] = str(self.n_base)
+        words = ["bridgelab", "sweep", self.given_as, *(word for option in options.items() for word in option)]
+        for key, value in self.overrides.items():
+            words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        return shlex.join(words)
 
     @cached_property
-    def members(self) -> tuple[Member, ...]:
+    def members(self) -> tuple[StudyMember, ...]:
         """Every arm in every replicate."""
         return tuple(
-            Member(arm, index, replicate, self._trial(arm.settings, replicate))
+            StudyMember(arm, index, replicate, self._trial(arm.settings, replicate))
             for index, arm in enumerate(self.arms)
             for replicate in range(self.n_replicates)
         )
@@ -177,8 +198,10 @@ def _from_file(path: Path) -> tuple[Study, str]:
         raise StudyFileError(f"{path} has no function study(); write `def study() -> Study`") from None
     except BridgelabError as error:
         raise StudyFileError(f"{path}: {error}") from None
-    except Exception as error:  # whatever a user's code raises is told in one line
-        raise StudyFileError(f"{path} raised {type(error).__name__}: {error}") from None
+    except pydantic.ValidationError as error:
+        raise StudyFileError(f"{path}: {reason(error)}; mend that field of the study") from None
+    except (Exception, SystemExit) as error:  # whatever a user's code raises is told in one line
+        raise StudyFileError(f"{path} raised {type(error).__name__}: {' '.join(str(error).split())}") from None
     if not isinstance(study, Study):
         raise StudyFileError(f"{path}: study() returned {type(study).__name__}; return a bridgelab.config.Study")
     return study, hashlib.sha256(source.encode()).hexdigest()
@@ -192,18 +215,22 @@ def resolve(name: str, selection: Selection | None = None) -> ResolvedStudy:
     """
     chosen = selection or Selection()
     study, source_sha256 = load_study(name)
+    if study.primary_metric not in METRICS:
+        raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
     pair = get_pair(chosen.pair or study.pair)
-    presets = (pair[0].preset(chosen.preset), pair[1].preset(chosen.preset))
-    if chosen.recipe not in RECIPES:
-        raise UnknownNameError("recipe", chosen.recipe, RECIPES)
-    base = _base_settings(study, pair, presets, chosen)
+    preset, recipe = chosen.preset or "desk", chosen.recipe or "default"
+    presets = (pair[0].preset(preset), pair[1].preset(preset))
+    if recipe not in RECIPES:
+        raise UnknownNameError("recipe", recipe, RECIPES)
+    base = _base_settings(study, pair, presets, recipe, chosen.overrides)
     return ResolvedStudy(
         study=study,
+        given_as=name,
         source_sha256=source_sha256,
         pair=pair,
-        preset=chosen.preset,
-        recipe=chosen.recipe,
-        overrides=chosen.overrides,
+        preset=preset,
+        recipe=recipe,
+        overrides={key: value_of(base, key) for key in chosen.overrides},  # 2 and 2.0 are one value
         arms=_arms(study, pair, base, chosen.overrides),
         n_replicates=_at_least_1("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
         n_base=None if chosen.n_base is None else _at_least_1("--base-seeds", chosen.n_base, 1),
@@ -211,14 +238,18 @@ def resolve(name: str, selection: Selection | None = None) -> ResolvedStudy:
 
 
 def _base_settings(
-    study: Study, pair: tuple[Domain, Domain], presets: tuple[Preset, Preset], chosen: Selection
+    study: Study,
+    pair: tuple[Domain, Domain],
+    presets: tuple[Preset, Preset],
+    recipe: str,
+    overrides: Mapping[str, Any],
 ) -> Settings:
     a, b = presets
     settings = Settings(vae_a=a.vae, vae_b=b.vae, judge_a=a.judge, judge_b=b.judge)
     # A bridge between two domains is as large as the more demanding of them asks for.
     sizes = max((a.bridge, b.bridge), key=lambda s: (s["bridge.hidden_dim"], s["bridge.n_steps"]))
-    layers = [sizes, RECIPES[chosen.recipe], *(d.recipes.get(chosen.recipe, {}) for d in pair)]
-    for values in (*layers, study.base, chosen.overrides):
+    layers = [sizes, RECIPES[recipe], *(d.recipes.get(recipe, {}) for d in pair)]
+    for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
 
@@ -236,14 +267,15 @@ def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: 
         settings = with_keys(base, values)
         _check(settings, pair, name)
         arms.append(Arm(name=name, varies={key: value_of(settings, key) for key in varied}, settings=settings))
-    if study.reference and study.reference not in variations:
-        raise UnknownNameError(f"reference arm of study '{study.name}',", study.reference, variations)
+    for name in study.named_arms:
+        if name not in variations:
+            raise UnknownNameError(f"arm in study '{study.name}',", name, variations)
     return tuple(arms)
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain]) -> dict[str, Mapping[str, Any]]:
     common = [n for n in pair[0].label_counts if n in pair[1].label_counts]
-    axes = {key: common if values == LABEL_COUNTS else values for key, values in study.grid.items()}
+    axes = {key: common if values == LABEL_COUNTS else tuple(values) for key, values in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     return {", ".join(f"{key}={value}" for key, value in cell.items()): cell for cell in cells}
 
@@ -256,6 +288,8 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
             raise InvalidValueError(
                 f"{key}={getattr(settings, key)}: {a.name} and {b.name} hold different samples here; leave it out"
             )
+    if settings.labelled == "same" and settings.overlap == "disjoint":
+        raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
     n_train = min(a.split_sizes["train"], b.split_sizes["train"])
     n_train //= 2 if settings.overlap == "disjoint" else 1
     if settings.n_labels != "all" and settings.n_labels > n_train:

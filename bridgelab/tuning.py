@@ -6,61 +6,33 @@ The driver alone writes rows (`publication`); workers write models, latents and 
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import pyarrow as pa
-
-from .config import CHECKPOINT_EVERY_S, BaseModelJob, ModelSpec, Side
+from .board import Board, Progress, Silent, to_ipc
+from .config import CHECKPOINT_EVERY_S, SIDES, BaseModelJob, ModelSpec, Side
 from .domains import Samples, Split, get_domain
-from .errors import InvalidValueError, LabError
+from .errors import BridgelabError, InvalidValueError, LabError, ModelError
 from .lab import Lab
 from .lease import BEAT_S, Lease, LostLeaseError, Watch, release
 from .planning import PackPlan, Plan, manifests, plan
 from .publication import (
-    drop_finished_manifests,
+    drop_finished_packs,
     failures,
     keep_best,
-    lost_rows,
     manifest,
     publish_members,
-    publish_rows,
 )
-from .results import SCHEMAS, Results
-from .session import check, choose_device, cluster
+from .results import Results
+from .session import check, check_workers, choose_device, cluster, n_slots
 from .study import ResolvedStudy, Selection, resolve
 
 KEEP = ("all", "tables", "best")
-SIDES: tuple[Side, Side] = ("a", "b")
 REPORT_EVERY_S = 0.5
-
-
-class Progress(Protocol):
-    """What a sweep tells while it runs."""
-
-    def phase(self, text: str) -> None:
-        """Something begins that has no count."""
-
-    def models(self, done: int, total: int) -> None:
-        """Judges and base models that are ready."""
-
-    def steps(self, done: int, total: int, trials_done: int, trials: int) -> None:
-        """Trial-steps done, and the trials that are finished and published."""
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def phase(self, text: str) -> None: ...
-
-    def models(self, done: int, total: int) -> None: ...
-
-    def steps(self, done: int, total: int, trials_done: int, trials: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +44,7 @@ class Outcome:
     n_run: int
     "trials that were trained or evaluated"
     failed: Mapping[str, tuple[str, str]]
-    "trial_id of this study -> (failure class, text)"
+    "trial_id of this study -> (failure class, text), of training or of evaluation"
     seconds: float
 
     @property
@@ -102,7 +74,7 @@ def sweep(
     that cannot be had, LabError for a lab that cannot be read or written.
     """
     started = time.monotonic()
-    lab = lab if isinstance(lab, Lab) else Lab(lab)
+    lab = Lab.of(lab)
     if keep not in KEEP:
         raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
     check(address, device)
@@ -116,21 +88,21 @@ def sweep(
     watch.look()
     chosen = choose_device(device) if found.packs else "cpu"
     publish_members(lab, resolved)
-    n_run = 0
+    n_run, unevaluated = 0, dict[str, tuple[str, str]]()
     if found.packs:
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
         work = _Work(lab, uuid.uuid4().hex, chosen, pack, every_s, told)
         told.phase("starting Ray")
         try:
             with cluster(address) as folder:
-                n_run = _run(work, found, retry, watch, folder)
+                n_run, unevaluated = _run(work, found, retry, watch, folder)
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
                 release(lab, work.sweep_id)
         if keep == "best":
             keep_best(lab, found)
-    drop_finished_manifests(lab)
-    return Outcome(found, n_run, failures(lab, resolved), time.monotonic() - started)
+    drop_finished_packs(lab)
+    return Outcome(found, n_run, failures(lab, resolved) | unevaluated, time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -145,10 +117,14 @@ class _Work:
     progress: Progress
 
 
-def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> int:
-    """Makes the models, then runs packs until none is missing; returns how many trials were run here."""
+def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Makes the models, then runs packs until none is missing.
+
+    Returns how many trials were run here, and why some could not be evaluated.
+    """
     import ray
 
+    check_workers(work.lab)
     samples = {
         (domain.name, side): ray.put(domain.load(side)) for side, domain in zip(SIDES, found.study.pair, strict=True)
     }
@@ -156,23 +132,39 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> i
     work.progress.models(0, n_models)
     for done, _ in enumerate(_make_models(work.lab, found, samples), 1):
         work.progress.models(done, n_models)
-    n_run, tried = 0, set[str]()
+    n_run, tried, unevaluated = 0, set[str](), dict[str, tuple[str, str]]()
     while True:
         states = watch.settle()
         live = {pack_id for pack_id, state in states.items() if state == "live"}
-        elsewhere = frozenset(t for m in manifests(work.lab) if m["pack_id"] in live for t in m["trials"])
-        found = plan(found.study, lab=work.lab, pack=work.pack, retry=retry, elsewhere=elsewhere)
+        found = _plan_again(work, found, live, frozenset(unevaluated), retry)
         if again := tried & {pack.pack_id for pack in found.packs}:
             raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
         if found.packs:
-            n_run += _run_packs(work, found, samples, set(states) - live, folder)
+            board = _run_packs(work, found, samples, set(states) - live, folder)
+            n_run += board.n_done
+            unevaluated |= board.unevaluated
             tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
             retry = False  # what fails again waits for the next request
         elif found.n_elsewhere:
             work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")
             time.sleep(BEAT_S)
         else:
-            return n_run
+            return n_run, unevaluated
+
+
+def _plan_again(work: _Work, found: Plan, live: set[str], left_out: frozenset[str], retry: bool) -> Plan:
+    """What is still missing, without what lives in another sweep's packs."""
+    elsewhere = frozenset(t for m in manifests(work.lab) if m["pack_id"] in live for t in m["trials"])
+    return plan(
+        found.study,
+        lab=work.lab,
+        pack=work.pack,
+        n_workers=n_slots(work.device),
+        device=work.device,
+        retry=retry,
+        elsewhere=elsewhere,
+        left_out=left_out,
+    )
 
 
 def _make_models(lab: Lab, found: Plan, samples: Mapping[tuple[str, Side], Any]) -> Iterator[ModelSpec]:
@@ -183,8 +175,8 @@ def _make_models(lab: Lab, found: Plan, samples: Mapping[tuple[str, Side], Any])
     import ray
 
     judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
-    by_domain = {domain: ref for (domain, _), ref in samples.items()}
-    judges = {spec: judge_task.remote(lab.address, spec, by_domain[spec.domain]) for spec in found.judges}
+    by_data = {get_domain(domain).data_id(side): ref for (domain, side), ref in samples.items()}
+    judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id]) for spec in found.judges}
     pending = {ref: spec for spec, ref in judges.items()}
     for job in found.jobs:
         judge = [judges[job.judge]] if job.judge in judges else []
@@ -202,7 +194,15 @@ def _get(ref: Any) -> Any:
     try:
         return ray.get(ref)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        cause = error.cause
+        while isinstance(cause, ray.exceptions.RayTaskError):  # a task that waited for the one that failed
+            cause = cause.cause
+        if isinstance(cause, BridgelabError):
+            raise cause from None
+        text = " ".join(str(cause).split())
+        raise ModelError(
+            f"a base model or judge raised {type(cause).__name__}: {text}; run again, or tell us"
+        ) from None
 
 
 def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples]) -> None:
@@ -260,7 +260,7 @@ def _train_pack(
     import torch
     from ray import tune
 
-    from .trial import Checkpoint, Setting, Surroundings, run_pack
+    from .trial import PackCheckpoint, Runtime, Surroundings, run_pack
 
     torch.set_num_threads(1)
     pack, lab = packs[config["pack"]], Lab(address)
@@ -280,10 +280,13 @@ def _train_pack(
             tune.report({"elsewhere": True})
             return
         with taken as lease:
-            checkpoint = Checkpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s)
-            rows = run_pack(Setting(pack.pack_id, device, checkpoint, on_chunk), pack.entries, Surroundings(lab, store))
+            checkpoint = PackCheckpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s)
+            runtime = Runtime(pack.pack_id, device, checkpoint, on_chunk)
+            found = run_pack(runtime, pack.entries, Surroundings(lab, store))
             lease.check()
-            tune.report({"steps": pack.n_steps, "rows": {table: _to_ipc(data) for table, data in rows.items()}})
+            rows = {table: to_ipc(data) for table, data in found.rows.items()}
+            unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
+            tune.report({"steps": pack.n_steps, "rows": rows, "unevaluated": unevaluated})
     except LostLeaseError:
         tune.report({"elsewhere": True})
     except LabError as error:
@@ -292,8 +295,8 @@ def _train_pack(
 
 def _run_packs(
     work: _Work, found: Plan, samples: Mapping[tuple[str, Side], Any], adoptable: set[str], folder: Path
-) -> int:
-    """Runs the packs of a plan; returns how many trials were run, and not by another sweep meanwhile."""
+) -> Board:
+    """Runs the packs of a plan; returns what they reported."""
     import ray
     from ray import tune
 
@@ -301,7 +304,7 @@ def _run_packs(
 
     lab, packs = work.lab, {pack.pack_id: pack for pack in found.packs}
     needed = {s.latents_id for p in found.packs for e in p.entries for s in (e.spec.base_a, e.spec.base_b)}
-    board = _Board(lab, packs, work.progress)
+    board = Board(lab, packs, work.progress)
     trainable = tune.with_parameters(
         _train_pack,
         packs=packs,
@@ -329,49 +332,10 @@ def _run_packs(
     tuner.fit()
     if board.lab_error:
         raise LabError(board.lab_error)
-    return board.n_done
+    return board
 
 
-class _Board:
-    """What packs report: their rows are published at once. After a lab's first error nothing more is tried."""
-
-    def __init__(self, lab: Lab, packs: Mapping[str, PackPlan], progress: Progress) -> None:
-        self._lab, self._packs, self._progress = lab, packs, progress
-        self._steps = dict.fromkeys(packs, 0)
-        self.lab_error: str | None = None
-        self.n_done = 0
-        self._tell()
-
-    def take(self, pack_id: str, result: dict[str, Any]) -> None:
-        """A report of a pack: steps, and at its end rows or the error of a lab."""
-        self.lab_error = self.lab_error or result.get("lab_error")
-        if "rows" in result:
-            tables = {table: _from_ipc(table, data) for table, data in result.pop("rows").items()}
-            self._publish(self._packs[pack_id], tables)
-        self._steps[pack_id] = result.get("steps", self._steps[pack_id])
-        self._tell()
-
-    def lose(self, pack_id: str) -> None:
-        """A pack whose worker died more often than it is started again."""
-        self._publish(self._packs[pack_id], {"trials": lost_rows(self._packs[pack_id])})
-        self._tell()
-
-    def _publish(self, pack: PackPlan, tables: Mapping[str, pa.Table]) -> None:
-        if self.lab_error is not None:
-            return
-        try:
-            publish_rows(self._lab, pack, tables)
-            self.n_done += len(pack.entries)
-        except LabError as error:
-            self.lab_error = str(error)
-
-    def _tell(self) -> None:
-        n_steps = sum(pack.n_steps for pack in self._packs.values())
-        n_trials = sum(len(pack.entries) for pack in self._packs.values())
-        self._progress.steps(sum(self._steps.values()), n_steps, self.n_done, n_trials)
-
-
-def _callback(board: _Board) -> Any:
+def _callback(board: Board) -> Any:
     from ray import tune
 
     class Callback(tune.Callback):  # type: ignore[misc]
@@ -388,15 +352,3 @@ def _callback(board: _Board) -> Any:
             board.lose(trial.config["pack"])
 
     return Callback()
-
-
-def _to_ipc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.unify_dictionaries())
-    return sink.getvalue()
-
-
-def _from_ipc(table: str, data: bytes) -> pa.Table:
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_all().cast(SCHEMAS[table])

@@ -1,8 +1,10 @@
 """The command line: one line and exit 2 for what cannot be, JSON and nothing else for programs."""
 
 import json
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,11 @@ MISTAKES = [
     ("table label_efficiency --format html", "'tex'"),
     ("status label_efficiency", "bridgelab sweep label_efficiency"),
     ("report", "no run of any study"),
+    ("table label_eficiency", "did you mean 'label_efficiency'"),
+    ("table label_efficiency --lab ~nobody_of_that_name/x", "no lab at"),
+    ("plan label_efficiency --set bridge.n_steps=true", "valid integer"),
+    ("plan label_efficiency --set labelled=same --set overlap=disjoint", "no image in common"),
+    ("sweep label_efficiency --address ray://127.0.0.1:10001", "host:port"),
 ]
 
 
@@ -65,6 +72,21 @@ def test_a_mistake_is_one_line_that_names_the_cure_and_exits_with_2(run, tmp_pat
     assert cure in err.lower()
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_command_it_tells_what_there_is(run) -> None:
+    status, out, err = run()
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) > 15
+    assert "sweep" in out
+
+
+def test_whoever_listens_but_is_no_ray_is_told_within_ten_seconds(run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        began = time.monotonic()
+        status, _, err = run("plan", "label_efficiency", "--address", f"127.0.0.1:{listener.getsockname()[1]}")
+    assert (status, time.monotonic() - began < 10) == (2, True)
+    assert "does not answer as a Ray head" in err
 
 
 def test_every_study_is_a_line(run) -> None:

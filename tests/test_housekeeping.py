@@ -10,7 +10,7 @@ from bridgelab.planning import plan
 from bridgelab.publication import manifest, publish_members, publish_rows
 from bridgelab.results import SCHEMAS, Results
 from bridgelab.study import Selection, resolve
-from bridgelab.trial import Setting, run_pack
+from bridgelab.trial import Runtime, run_pack
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=1)
 
@@ -20,7 +20,7 @@ def full_lab(lab: Lab, around) -> Lab:
     """A lab with a finished study, in three packs."""
     publish_members(lab, resolve("component_ablation", SMOKE))
     for pack in plan("component_ablation", lab=lab, selection=SMOKE, pack=2).packs:
-        publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
+        publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
     return lab
 
 
@@ -91,7 +91,7 @@ def test_parts_that_come_after_a_merge_are_read(full_lab: Lab, around) -> None:
     more = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
     publish_members(full_lab, resolve("component_ablation", more))
     for pack in plan("component_ablation", lab=full_lab, selection=more).packs:
-        publish_rows(full_lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
+        publish_rows(full_lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
     assert Results(full_lab).read("trials").num_rows == 12
     compact(full_lab)
     assert Results(full_lab).read("trials").num_rows == 12

@@ -38,11 +38,14 @@ ORDER = [
     "bridgelab.bridge.pack",
     "bridgelab.bridge.transfer",
     "bridgelab.evaluate",
+    "bridgelab.rows",
     "bridgelab.trial",
     "bridgelab.study",
+    "bridgelab.catalog",
     "bridgelab.planning",
     "bridgelab.publication",
     "bridgelab.session",
+    "bridgelab.board",
     "bridgelab.tuning",
     "bridgelab.ledger",
     "bridgelab.housekeeping",
@@ -60,7 +63,7 @@ BELOW_ITS_PACKAGE = {
 
 MAY_IMPORT = {
     "search_spaces": {"bridgelab.config"},
-    "analysis": {"bridgelab.errors", "bridgelab.lab", "bridgelab.metrics", "bridgelab.results"},
+    "analysis": {f"bridgelab.{name}" for name in ("catalog", "errors", "lab", "metrics", "results", "study")},
 }
 ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.tuning"},

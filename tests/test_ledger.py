@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridgelab.catalog import studies_in
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease
-from bridgelab.ledger import status, studies_in
+from bridgelab.ledger import status
 from bridgelab.planning import plan
 from bridgelab.publication import manifest, publish_members, publish_rows
 from bridgelab.study import Selection, resolve
-from bridgelab.trial import Setting, run_pack
+from bridgelab.trial import Runtime, run_pack
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
 
@@ -21,7 +22,7 @@ def half_run(lab: Lab, around) -> Iterator[Lab]:
     """Twelve trials in packs of three: one finished, one begun, two waiting."""
     publish_members(lab, resolve("component_ablation", SMOKE))
     packs = plan("component_ablation", lab=lab, selection=SMOKE, pack=3, n_workers=1).packs
-    publish_rows(lab, packs[0], run_pack(Setting(packs[0].pack_id), packs[0].entries, around))
+    publish_rows(lab, packs[0], run_pack(Runtime(packs[0].pack_id), packs[0].entries, around).rows)
     with Lease.take(lab, packs[1].pack_id, manifest("component_ablation", packs[1]), "a-sweep"):
         yield lab
 
@@ -44,7 +45,7 @@ def test_failures_are_counted_by_class(lab: Lab, around) -> None:
     doomed = Selection(pair="plane-plane", preset="smoke", n_replicates=1, overrides={"bridge.learning_rate": 1e30})
     publish_members(lab, resolve("component_ablation", doomed))
     for pack in plan("component_ablation", lab=lab, selection=doomed).packs:
-        publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
+        publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
     found = status(lab, "component_ablation")
     assert (found.counts["FAIL"], found.failures, found.seconds_left) == (6, {"nan": 6}, 0.0)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bridgelab.metrics import DIRECTIONS, METRICS, Predictions, accuracies, rows
+from bridgelab.metrics import DIRECTIONS, METRICS, Predictions, View, accuracies, rows
 
 
 def predictions() -> Predictions:
@@ -36,11 +36,11 @@ def test_the_two_directions_give_every_metric_once() -> None:
 
 
 def test_rows_say_on_how_many_items_and_under_which_judge() -> None:
-    found = rows("t", 2, "j", "test", {"ab": predictions(), "ba": predictions()})
+    views = [View("test", "sample", direction) for direction in DIRECTIONS]
+    found = rows("t", 2, "j", dict.fromkeys(views, predictions()))
     assert len(found) == len(METRICS)
-    assert {(r["trial_id"], r["attempt"], r["judge_id"], r["split"], r["n_eval"]) for r in found} == {
-        ("t", 2, "j", "test", 4)
-    }
+    columns = ("trial_id", "attempt", "judge_id", "split", "decode", "n_eval")
+    assert {tuple(row[name] for name in columns) for row in found} == {("t", 2, "j", "test", "sample", 4)}
 
 
 def test_transfer_is_measured_against_the_judge_of_the_source_and_not_the_label() -> None:

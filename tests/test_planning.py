@@ -12,7 +12,7 @@ from bridgelab.lease import Lease
 from bridgelab.planning import as_json, can_show, pack_shape, plan
 from bridgelab.publication import manifest, publish_rows
 from bridgelab.study import Selection, resolve
-from bridgelab.trial import Setting, run_pack
+from bridgelab.trial import Runtime, run_pack
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
 
@@ -63,7 +63,7 @@ def test_a_pack_size_below_one_is_refused(lab: Lab) -> None:
 def finish(lab: Lab, around, selection: Selection) -> None:
     """Runs a study of the plane without Ray."""
     for pack in plan("component_ablation", lab=lab, selection=selection).packs:
-        publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
+        publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
 
 
 def test_finished_trials_are_cached_and_more_replicates_are_new(lab: Lab, around) -> None:

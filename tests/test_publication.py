@@ -6,17 +6,17 @@ from bridgelab.errors import LabError
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease
 from bridgelab.planning import manifests, plan
-from bridgelab.publication import drop_finished_manifests, keep_best, lost_rows, manifest, publish_rows
+from bridgelab.publication import drop_finished_packs, keep_best, lost_rows, manifest, publish_rows
 from bridgelab.results import Results
 from bridgelab.study import Selection
-from bridgelab.trial import Setting, run_pack
+from bridgelab.trial import Runtime, run_pack
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
 
 
 def test_the_row_in_trials_is_written_last(lab: Lab, around, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1, pack=2).packs[0]
-    rows = run_pack(Setting(pack.pack_id), pack.entries, around)
+    rows = run_pack(Runtime(pack.pack_id), pack.entries, around).rows
     order: list[str] = []
     monkeypatch.setattr(Results, "write", lambda self, table, part, rows: order.append(table))
     publish_rows(lab, pack, rows)
@@ -26,7 +26,7 @@ def test_the_row_in_trials_is_written_last(lab: Lab, around, monkeypatch: pytest
 def test_a_pack_whose_publication_is_cut_short_counts_as_not_run(lab: Lab, around, monkeypatch) -> None:
     pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1, pack=2).packs[0]
     Lease.take(lab, pack.pack_id, manifest("component_ablation", pack), "a-sweep")
-    rows = run_pack(Setting(pack.pack_id), pack.entries, around)
+    rows = run_pack(Runtime(pack.pack_id), pack.entries, around).rows
     write = Results.write
 
     def cut_short(self, table, part, rows):
@@ -48,7 +48,7 @@ def test_the_folder_of_a_finished_pack_goes(lab: Lab, around) -> None:
     pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
     Lease.take(lab, pack.pack_id, manifest("component_ablation", pack), "a-sweep")
     assert [manifest["pack_id"] for manifest in manifests(lab)] == [pack.pack_id]
-    publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
+    publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
     assert manifests(lab) == []
 
 
@@ -56,10 +56,10 @@ def test_a_manifest_of_trials_that_ended_in_other_packs_goes(lab: Lab, around) -
     whole = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1).packs[0]
     Lease.take(lab, whole.pack_id, manifest("component_ablation", whole), "a-sweep")
     for pack in plan("component_ablation", lab=lab, selection=SMOKE, pack=3).packs:
-        drop_finished_manifests(lab)
+        drop_finished_packs(lab)
         assert len(manifests(lab)) == 1
-        publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
-    drop_finished_manifests(lab)
+        publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
+    drop_finished_packs(lab)
     assert manifests(lab) == []
 
 
@@ -74,7 +74,7 @@ def test_trials_of_a_worker_that_died_are_failed_as_lost(lab: Lab) -> None:
 def test_keeping_the_best_leaves_one_bridge_an_arm(lab: Lab, around) -> None:
     found = plan("component_ablation", lab=lab, selection=SMOKE)
     for pack in found.packs:
-        publish_rows(lab, pack, run_pack(Setting(pack.pack_id), pack.entries, around))
+        publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
     assert len(lab.names("bridges")) == 12
     keep_best(lab, found)
     assert len(lab.names("bridges")) == 6

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridgelab.config import DECODES
 from bridgelab.errors import LabError
 from bridgelab.housekeeping import compact
 from bridgelab.lab import Lab
+from bridgelab.metrics import METRIC_VERSION, METRICS
 from bridgelab.results import SCHEMAS, Results
 
 WHEN = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
@@ -121,7 +123,7 @@ def test_no_damage_to_a_part_ever_crashes_a_reader_or_invents_a_row(data: st.Dat
 def test_a_lab_from_a_newer_bridgelab_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     Results(lab).write("trials", "a", rows_of("trials", 1))
     monkeypatch.setattr("bridgelab.results.SCHEMA_VERSION", 1)
-    with pytest.raises(LabError, match=r"part-a\.parquet is of schema 2, newer than 1; upgrade bridgelab"):
+    with pytest.raises(LabError, match=r"part-a\.parquet is of schema 3, newer than 1; upgrade bridgelab"):
         Results(lab).read("trials")
 
 
@@ -155,3 +157,27 @@ def test_what_is_hidden_is_not_read(lab: Lab, tmp_path: Path) -> None:
 def test_no_schema_keeps_pickled_columns() -> None:
     for schema in SCHEMAS.values():
         assert not any(pa.types.is_binary(field.type) for field in schema)
+
+
+def test_a_lab_of_version_1_still_gives_its_table() -> None:
+    import analysis
+
+    found = analysis.table(analysis.read_run(VERSION_1, Results(Lab(VERSION_1)).read("members")["study"][0].as_py()))
+    shown = found[found["metric"] == "transfer_accuracy_ab"]
+    assert (shown["n"] == shown["n_planned"]).all()
+    assert shown["mean"].notna().all()
+
+
+def test_metrics_of_another_version_are_not_the_present_ones(lab: Lab) -> None:
+    rows = [
+        {**rows_of("metrics", 1)[0], "metric": metric, "decode": decode, "split": "test", "metric_version": 0}
+        for metric in METRICS
+        for decode in DECODES
+    ]
+    Results(lab).write("metrics", "old", rows)
+    assert Results(lab).evaluated() == set()
+    Results(lab).write("metrics", "new", [{**row, "metric_version": METRIC_VERSION} for row in rows])
+    assert Results(lab).evaluated() == {("text 0", "text 0")}
+    half = [{**row, "trial_id": "half", "metric_version": METRIC_VERSION} for row in rows if row["decode"] == "mean"]
+    Results(lab).write("metrics", "half", half)
+    assert Results(lab).evaluated() == {("text 0", "text 0")}

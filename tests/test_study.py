@@ -1,5 +1,6 @@
 """From a study, ours or a user's own, to arms and trials."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_an_override_reaches_every_arm_but_not_what_the_study_varies() -> None:
 def test_the_paper_recipe_is_the_papers_text() -> None:
     bridge = resolve("component_ablation", Selection(recipe="paper")).arms[2].settings.bridge
     assert (bridge.reconstruction, bridge.beta_kl, bridge.beta_swd, bridge.beta_cls) == ("sum", 0.05, 1.0, 0.05)
-    assert (bridge.learning_rate, bridge.lr_decay_from, bridge.decode) == (1e-3, 1.0, "sample")
+    assert (bridge.learning_rate, bridge.lr_decay_from) == (1e-3, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,11 @@ def test_the_paper_recipe_is_the_papers_text() -> None:
         (Selection(n_base=-1), InvalidValueError, "--base-seeds -1"),
         (Selection(overrides={"bridge.widht": 1}), UnknownNameError, "no key 'bridge.widht'"),
         (Selection(pair="plane-plane", overrides={"overlap": "disjoint"}), InvalidValueError, "different samples"),
+        (Selection(overrides={"labelled": "same", "overlap": "disjoint"}), InvalidValueError, "no image in common"),
+        (Selection(overrides={"bridge.n_steps": True}), InvalidValueError, "valid integer"),
+        (Selection(overrides={"bridge.n_steps": "100"}), InvalidValueError, "valid integer"),
+        (Selection(overrides={"bridge.beta_swd": "1"}), InvalidValueError, "valid number"),
+        (Selection(overrides={"bridge.conditional": 1}), InvalidValueError, "valid boolean"),
         (Selection(pair="plane-plane", overrides={"vae.latent_dim": 4}), InvalidValueError, "no trained vae"),
     ],
 )
@@ -122,6 +128,26 @@ def test_a_study_of_the_users_own_works_by_its_path(tmp_path: Path) -> None:
     assert resolved.source_sha256 is not None
 
 
+@pytest.mark.parametrize("values", ["range(16, 33, 16)", "(16, 32)", "numpy.array([16, 32])", "[numpy.int64(16), 32]"])
+def test_the_values_of_a_grid_may_come_as_people_write_them(tmp_path: Path, values: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy\n" + OWN.replace("[16, 32]", values))
+    arms = resolve(str(path), Selection(preset="smoke")).arms
+    assert [arm.varies for arm in arms] == [{"bridge.hidden_dim": 16}, {"bridge.hidden_dim": 32}]
+
+
+def test_a_resolved_study_says_which_command_runs_it_again(tmp_path: Path) -> None:
+    path = tmp_path / "my study.py"
+    path.write_text(OWN)
+    overrides = {"bridge.beta_swd": 2, "bridge.heads": "linear", "bridge.conditional": False}
+    chosen = Selection(preset="smoke", n_replicates=3, n_base=2, overrides=overrides)
+    words = shlex.split(resolve(str(path), chosen).command)
+    assert words[:3] == ["bridgelab", "sweep", str(path)]
+    options = "--pair digits-digits --preset smoke --recipe default --seeds 3 --base-seeds 2"
+    assert " ".join(words[3:13]) == options
+    assert words[14::2] == ["bridge.beta_swd=2.0", "bridge.heads=linear", "bridge.conditional=false"]
+
+
 def test_the_source_of_a_users_study_is_part_of_its_id(tmp_path: Path) -> None:
     ids = set()
     for source in (OWN, OWN + "# another comment\n"):
@@ -141,6 +167,22 @@ def test_the_source_of_a_users_study_is_part_of_its_id(tmp_path: Path) -> None:
         (OWN.replace("bridge.hidden_dim", "bridge.hiden_dim"), "did you mean 'bridge.hidden_dim'"),
         (OWN.replace("[16, 32]", "['wide']"), "bridge.hidden_dim=wide"),
         (OWN.replace('question="Does width help?", ', ""), "question"),
+        (OWN.replace('"mine"', '"../../mine"'), "name .*pattern"),
+        (OWN.replace("[16, 32]", "[]"), "no value"),
+        (OWN.replace("[16, 32]", "[16, 16]"), "a value twice"),
+        (OWN.replace("[16, 32]", "[[16], 32]"), "grid"),
+        (OWN.replace("[16, 32]", "16"), "grid"),
+        (OWN.replace("[16, 32]", "{16, 32}"), "grid"),
+        (OWN.replace("[16, 32]", "[True]"), "bridge.hidden_dim=true"),
+        (OWN.replace("[16, 32]", "['16']"), "bridge.hidden_dim=16"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, ladder=['narrow']"), "no arm in study 'mine', 'narrow'"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, leave_one_out={'x': 'narrow'}"), "'narrow'"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, reference='narrow'"), "'narrow'"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, primary_metric='transfer'"), "no metric in study 'mine', 'transfer'"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, arms={'a': {}}"), "either grid or arms"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, gird={}"), "gird"),
+        (OWN.replace("[16, 32]}", "[16, 32]}, pair='digits'"), "SOURCE-TARGET"),
+        ("raise SystemExit\n", "SystemExit"),
     ],
 )
 def test_a_study_file_that_does_not_work_is_one_line_with_its_name(tmp_path: Path, source: str, said: str) -> None:

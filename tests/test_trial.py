@@ -6,13 +6,16 @@ import json
 import numpy as np
 import pytest
 import safetensors
+import torch
 
+import bridgelab.trial as trial_module
 from bridgelab import metrics
+from bridgelab.bridge.transfer import cross, stack
 from bridgelab.config import STAGE_VERSIONS, Entry
 from bridgelab.domains import Samples
 from bridgelab.errors import LabError
 from bridgelab.metrics import Predictions
-from bridgelab.trial import Setting, Surroundings, load_bridge, run_pack
+from bridgelab.trial import Runtime, Surroundings, load_bridge, run_pack
 
 SHORT = {"bridge.n_steps": 70}
 
@@ -29,22 +32,23 @@ def by_trial(table, trial_id: str):
 
 def test_rows_of_a_trial_are_the_same_alone_and_in_a_pack_of_eight(make_trial, around) -> None:
     pack = entries(make_trial, 8)
-    together = run_pack(Setting("together"), pack, around)
+    together = run_pack(Runtime("together"), pack, around).rows
     for entry in pack[:: len(pack) - 1]:
-        alone = run_pack(Setting("alone"), [entry], around)
+        alone = run_pack(Runtime("alone"), [entry], around).rows
         for table in ("curves", "predictions", "metrics", "trials"):
             assert by_trial(alone[table], entry.spec.trial_id) == by_trial(together[table], entry.spec.trial_id)
             assert by_trial(alone[table], entry.spec.trial_id)
 
 
 def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> None:
-    rows = run_pack(Setting("p"), entries(make_trial, 1), around)
+    rows = run_pack(Runtime("p"), entries(make_trial, 1), around).rows
     stored = rows["predictions"].to_pandas()
     for row in rows["metrics"].to_pylist():
         direction = (
             row["metric"][-2:] if row["metric"][-2:] in ("ab", "ba") else {"a": "ab", "b": "ba"}[row["metric"][-1]]
         )
-        part = stored[(stored["split"] == row["split"]) & (stored["direction"] == direction)]
+        part = stored[(stored["split"] == row["split"]) & (stored["decode"] == row["decode"])]
+        part = part[part["direction"] == direction]
         names = ("true_label", "original", "source", "transferred", "reconstructed", "shared")
         predictions = Predictions(*(part[name].to_numpy() for name in names))
         assert row["value"] == metrics.accuracies(direction, predictions)[row["metric"]]
@@ -53,10 +57,10 @@ def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> 
 
 def test_a_trained_bridge_crosses_the_plane(make_trial, around) -> None:
     trial = make_trial(0, **{"bridge.n_steps": 600})
-    rows = run_pack(Setting("p"), [Entry(trial, 0, False)], around)["metrics"].to_pylist()
-    value = {(row["metric"], row["split"]): row["value"] for row in rows}
-    assert value["transfer_accuracy_ab", "test"] > 0.9
-    assert value["transfer_accuracy_ba", "test"] > 0.9
+    rows = run_pack(Runtime("p"), [Entry(trial, 0, False)], around).rows["metrics"].to_pylist()
+    value = {(row["metric"], row["split"], row["decode"]): row["value"] for row in rows}
+    assert value["transfer_accuracy_ab", "test", "mean"] > 0.9
+    assert value["transfer_accuracy_ba", "test", "mean"] > 0.9
 
 
 def test_the_test_split_changes_nothing_but_test_rows(make_trial, lab, plane, around) -> None:
@@ -69,9 +73,9 @@ def test_the_test_split_changes_nothing_but_test_rows(make_trial, lab, plane, ar
         for side, splits in plane.items()
     }
     pack = entries(make_trial, 2)
-    honest = run_pack(Setting("p"), pack, around)
+    honest = run_pack(Runtime("p"), pack, around).rows
     bridges = {entry.spec.trial_id: load_bridge(lab, entry.spec.trial_id) for entry in pack}
-    blind = run_pack(Setting("p"), pack, Surroundings(lab, type(around.source)(noisy)))
+    blind = run_pack(Runtime("p"), pack, Surroundings(lab, type(around.source)(noisy))).rows
     assert honest["curves"].equals(blind["curves"])
     for table in ("metrics", "predictions"):
         validation = [[r for r in rows[table].to_pylist() if r["split"] == "validation"] for rows in (honest, blind)]
@@ -82,8 +86,8 @@ def test_the_test_split_changes_nothing_but_test_rows(make_trial, lab, plane, ar
 
 def test_a_bridge_in_the_lab_is_evaluated_without_training(make_trial, around) -> None:
     trained = entries(make_trial, 2)
-    first = run_pack(Setting("p"), trained, around)
-    again = run_pack(Setting("p"), [dataclasses.replace(entry, trained=True) for entry in trained], around)
+    first = run_pack(Runtime("p"), trained, around).rows
+    again = run_pack(Runtime("p"), [dataclasses.replace(entry, trained=True) for entry in trained], around).rows
     assert again["metrics"].equals(first["metrics"])
     assert again["predictions"].equals(first["predictions"])
     assert (again["trials"].num_rows, again["curves"].num_rows) == (0, 0)
@@ -91,7 +95,7 @@ def test_a_bridge_in_the_lab_is_evaluated_without_training(make_trial, around) -
 
 def test_a_saved_bridge_says_which_trial_it_is(make_trial, around, lab, tmp_path) -> None:
     entry = entries(make_trial, 1)[0]
-    run_pack(Setting("p"), [entry], around)
+    run_pack(Runtime("p"), [entry], around)
     path = tmp_path / "lab/bridges" / f"{entry.spec.trial_id}.safetensors"
     with safetensors.safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["trial"])
@@ -100,7 +104,7 @@ def test_a_saved_bridge_says_which_trial_it_is(make_trial, around, lab, tmp_path
 
 def test_a_nan_is_a_failure_of_its_trial_alone(make_trial, around, lab) -> None:
     pack = [*entries(make_trial, 2), Entry(make_trial(2, **SHORT, **{"bridge.learning_rate": 1e30}), 0, False)]
-    rows = run_pack(Setting("p"), pack, around)
+    rows = run_pack(Runtime("p"), pack, around).rows
     states = {row["trial_id"]: row for row in rows["trials"].to_pylist()}
     failed = states[pack[2].spec.trial_id]
     assert [states[e.spec.trial_id]["state"] for e in pack[:2]] == ["COMPLETE", "COMPLETE"]
@@ -112,10 +116,10 @@ def test_a_nan_is_a_failure_of_its_trial_alone(make_trial, around, lab) -> None:
 
 def test_an_exception_is_a_failure_with_its_text(make_trial, around, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridgelab.trial.Pack", lambda *args: 1 / 0)
-    rows = run_pack(Setting("p"), entries(make_trial, 2), around)
+    rows = run_pack(Runtime("p"), entries(make_trial, 2), around).rows
     assert {row["failure_class"] for row in rows["trials"].to_pylist()} == {"error"}
     assert "ZeroDivisionError" in rows["trials"]["failure_text"][0].as_py()
-    assert list(rows) == ["trials"]
+    assert {table: len(rows[table]) for table in rows} == {"curves": 0, "predictions": 0, "metrics": 0, "trials": 2}
 
 
 def test_running_out_of_memory_has_a_class_of_its_own(make_trial, around, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +127,7 @@ def test_running_out_of_memory_has_a_class_of_its_own(make_trial, around, monkey
         raise MemoryError("no more")
 
     monkeypatch.setattr("bridgelab.trial.Pack", exhausted)
-    rows = run_pack(Setting("p"), entries(make_trial, 1), around)
+    rows = run_pack(Runtime("p"), entries(make_trial, 1), around).rows
     assert rows["trials"]["failure_class"][0].as_py() == "oom"
 
 
@@ -132,20 +136,62 @@ def test_a_missing_bridge_is_named(lab) -> None:
         load_bridge(lab, "nothing")
 
 
-def test_a_sampled_evaluation_is_reproducible_and_differs_from_that_of_the_means(make_trial, around) -> None:
-    sampled = entries(make_trial, 1, **{"bridge.decode": "sample"})
-    first, second = (run_pack(Setting("p"), sampled, around)["predictions"] for _ in range(2))
-    means = run_pack(Setting("p"), entries(make_trial, 1, **{"bridge.decode": "mean"}), around)["predictions"]
+def test_every_trial_is_evaluated_from_means_and_from_samples(make_trial, around) -> None:
+    first, second = (run_pack(Runtime("p"), entries(make_trial, 1), around).rows["predictions"] for _ in range(2))
     assert first.equals(second)
-    assert first["transferred"] != means["transferred"]
+    means, samples = (
+        [row["transferred"] for row in first.to_pylist() if row["decode"] == decode] for decode in ("mean", "sample")
+    )
+    assert len(means) == len(samples)
+    assert means != samples
 
 
-GOLDEN = {1: {"transfer_accuracy_ab": 0.948, "shared_classifier_accuracy_b": 0.822}}
-"""Of each version of the evaluation: some metrics of a short trial on the test split."""
+def test_which_decoding_a_table_shows_is_no_part_of_a_trial(make_trial) -> None:
+    assert make_trial(0, decode="mean").trial_id == make_trial(0, decode="sample").trial_id
 
 
-def test_the_evaluation_stage_gives_its_golden_numbers(make_trial, around) -> None:
-    rows = run_pack(Setting("p"), entries(make_trial, 1), around)["metrics"].to_pylist()
-    found = {row["metric"]: row["value"] for row in rows if row["split"] == "test"}
-    for metric, value in GOLDEN[STAGE_VERSIONS["evaluation"]].items():
-        assert found[metric] == pytest.approx(value, abs=1e-4)
+def test_a_trial_is_scored_on_validation_while_it_trains(make_trial, around) -> None:
+    trial = make_trial(0, **{"bridge.n_steps": 600})
+    rows = run_pack(Runtime("p"), [Entry(trial, 0, False)], around).rows
+    curve = [r for r in rows["curves"].to_pylist() if r["term"] == "validation/transfer_accuracy_ab"]
+    assert [row["step"] for row in curve][-1] == 600
+    assert len(curve) == 8
+    final = next(
+        r["value"]
+        for r in rows["metrics"].to_pylist()
+        if (r["metric"], r["split"], r["decode"]) == ("transfer_accuracy_ab", "validation", "mean")
+    )
+    assert curve[-1]["value"] == pytest.approx(final)
+
+
+def test_a_trial_whose_evaluation_fails_is_trained_once_and_told(make_trial, around, monkeypatch) -> None:
+    pack = entries(make_trial, 3)
+    bad = pack[1].spec.trial_id
+    honest = trial_module.evaluate
+
+    def failing(bridges, n_classes):
+        if any(bridge.spec.trial_id == bad for bridge in bridges):
+            raise ValueError("no such class")
+        return honest(bridges, n_classes)
+
+    monkeypatch.setattr(trial_module, "evaluate", failing)
+    found = run_pack(Runtime("p"), pack, around)
+    assert found.unevaluated.keys() == {bad}
+    assert "no such class" in found.unevaluated[bad].text
+    assert found.rows["trials"]["state"].to_pylist() == ["COMPLETE"] * 3
+    assert bad not in found.rows["metrics"]["trial_id"].to_pylist()
+    assert len(set(found.rows["metrics"]["trial_id"].to_pylist())) == 2
+
+
+GOLDEN = {1: {"transferred": 0.856993, "reconstructed": 0.878195}}
+"""Of each version of the evaluation: the mean size of latents after a short trial's bridge, from a to b."""
+
+
+def test_the_evaluation_stage_gives_its_golden_numbers(make_trial, around, lab) -> None:
+    entry = entries(make_trial, 1)[0]
+    run_pack(Runtime("p"), [entry], around)
+    z_1ND = torch.from_numpy(around.latents(entry.spec.base_a.latents_id)["test"].mu.copy())[None]
+    bridges = stack([load_bridge(lab, entry.spec.trial_id)], [entry.spec.settings.bridge], n_classes=2)
+    after = cross(bridges, z_1ND, torch.zeros(1, z_1ND.shape[1], bridges.n_shared), source=0)
+    for name, value in GOLDEN[STAGE_VERSIONS["evaluation"]].items():
+        assert float(getattr(after, name).abs().mean()) == pytest.approx(value, abs=1e-4)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..config import BaseModelJob, ClassifierConfig, ModelSpec, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
+from ..errors import ModelError
 from ..lab import Lab
 from ..metrics import agreement
 from . import BaseModel, Judge, checkpoint
@@ -88,6 +89,12 @@ def _fit(spec: ModelSpec, model: nn.Module, loss: Loss, score: Score, n_train: i
                 current = score()
             if current > best_score:
                 best_score, best_state = current, copy.deepcopy(model.state_dict())
+    if best_score == float("-inf"):
+        prefix = "judge" if isinstance(config, ClassifierConfig) else "vae"
+        raise ModelError(
+            f"the {spec.kind} of {spec.domain} with seed {spec.seed} diverged: no validation score was finite; "
+            f"try --set {prefix}.learning_rate={config.learning_rate / 10:g}"
+        )
     model.load_state_dict(best_state)
     model.eval().requires_grad_(False)
 

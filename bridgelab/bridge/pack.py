@@ -33,6 +33,9 @@ TERMS = ("total", "l2_a", "l2_b", "kl_a", "kl_b", "swd", "cls_a", "cls_b")
 """What a learning curve records: the loss, and its terms before their weights."""
 
 N_CURVE_POINTS = 40
+VALIDATED = ("transfer_accuracy_ab", "transfer_accuracy_ba")
+"""What is measured on validation while bridges train."""
+N_VALIDATIONS = 8
 BUFFERS = ("parameters", "adam_first", "adam_second")
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
@@ -59,11 +62,13 @@ class Trained:
     "the reference module's tensors; None where the loss was not finite"
     curve: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
     "(step, TERMS)"
+    validation: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
+    "(step, VALIDATED)"
     failed_at: int | None = None
     "the first step whose loss, or the last one whose gradient, was not finite"
 
 
-class Bridges:
+class StackedBridges:
     """The forward equations of K bridges whose parameters are matrices (K, rows, cols)."""
 
     def __init__(self, w: Mapping[str, Tensor], configs: Sequence[BridgeConfig]) -> None:
@@ -73,6 +78,7 @@ class Bridges:
         self.w = w
         self.depth, self.gated_f = configs[0].n_layers, configs[0].classifier == "gated"
         # A linear head is a gate that stands at 1; an unconditional bridge sees zeros for the domain.
+        self.n_shared = configs[0].shared_dim
         self.shut_K11 = per_member([float(c.heads == "linear") for c in configs])
         self.conditional_K11 = per_member([float(c.conditional) for c in configs])
 
@@ -156,6 +162,22 @@ class Pack:
                 self.results[member].failed_at = n_steps  # the loss was still finite, its gradient was not
         return self.results
 
+    def validation_due(self) -> bool:
+        """Whether the chunk that was just done went past one of N_VALIDATIONS evenly spaced places."""
+        every = max(CHUNK_STEPS, self.configs[0].n_steps // N_VALIDATIONS)
+        last = self.n_done == self.configs[0].n_steps
+        return bool(self.alive) and (last or self.n_done // every > (self.n_done - CHUNK_STEPS) // every)
+
+    def bridges(self) -> StackedBridges:
+        """The living members as they stand, on the CPU."""
+        w = self.layout.views(self._buffers[0].cpu())
+        return StackedBridges(w, [self.configs[member] for member in self.alive])
+
+    def record_validation(self, values_KM: Tensor) -> None:
+        """Keeps VALIDATED of the living members."""
+        for member, values in zip(self.alive, values_KM, strict=True):
+            self.results[member].validation.append((self.n_done, values.numpy().copy()))
+
     def snapshot(self) -> dict[str, Tensor]:
         """All that `restore` needs to go on to the same bits, between two chunks."""
         state = {"n_done": torch.tensor(self.n_done), "alive": torch.tensor(self.alive, dtype=torch.long)}
@@ -164,9 +186,10 @@ class Pack:
             state[name] = buffer.cpu().clone()
         for member, result in enumerate(self.results):
             state[f"{member}/failed_at"] = torch.tensor(result.failed_at or 0)
-            state[f"{member}/curve_steps"] = torch.tensor([step for step, _ in result.curve], dtype=torch.long)
-            values = np.array([values for _, values in result.curve], np.float32).reshape(-1, len(TERMS))
-            state[f"{member}/curve"] = torch.from_numpy(values)
+            for name, points, width in ("curve", result.curve, len(TERMS)), ("val", result.validation, len(VALIDATED)):
+                state[f"{member}/{name}_steps"] = torch.tensor([step for step, _ in points], dtype=torch.long)
+                values = np.array([values for _, values in points], np.float32).reshape(-1, width)
+                state[f"{member}/{name}"] = torch.from_numpy(values)
         for member in self.alive:
             for name, place in self._streams[member].state().items():
                 state[f"{member}/stream/{name}"] = place
@@ -179,9 +202,11 @@ class Pack:
         parameters, first, second = (state[name].to(self.device) for name in BUFFERS)
         self._buffers = (parameters, first, second)
         for member, result in enumerate(self.results):
-            steps, values = state[f"{member}/curve_steps"].tolist(), state[f"{member}/curve"].numpy()
             result.failed_at = int(state[f"{member}/failed_at"]) or None
-            result.curve = list(zip(steps, values, strict=True))
+            result.curve, result.validation = (
+                list(zip(state[f"{member}/{name}_steps"].tolist(), state[f"{member}/{name}"].numpy(), strict=True))
+                for name in ("curve", "val")
+            )
             prefix = f"{member}/stream/"
             streams = {name.removeprefix(prefix): s for name, s in state.items() if name.startswith(prefix)}
             self._streams[member].restore(streams)
@@ -208,7 +233,7 @@ class Pack:
         self._frozen_f = [slot for slot, c in enumerate(configs) if not c.classifier_trained]
         self._gradient = torch.zeros_like(self._buffers[0])
         self._leaves = {n: view.detach().requires_grad_() for n, view in self.layout.views(self._buffers[0]).items()}
-        self._bridges = Bridges(self._leaves, configs)
+        self._bridges = StackedBridges(self._leaves, configs)
         b = configs[0].batch_size
         labelled = 0 if configs[0].labelled_batch == "masked" else configs[0].labelled_batch_size
         sides = torch.tensor([0, 1, 0, 1], device=self.device)

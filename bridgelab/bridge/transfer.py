@@ -14,31 +14,35 @@ from torch import Tensor
 from ..config import BridgeConfig
 from ..latents import CHUNK
 from .layout import Layout
-from .pack import Bridges
+from .pack import StackedBridges
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Latents after a bridge."""
+    """Latents after K bridges, (K, N, ...), or after one of them, (N, ...)."""
 
-    transferred_KND: Tensor
-    reconstructed_KND: Tensor
-    classes_KN: Tensor
+    transferred: Tensor
+    reconstructed: Tensor
+    classes: Tensor
     "what f reads in the shared space"
 
+    def of(self, k: int) -> Crossing:
+        """The latents after bridge k."""
+        return Crossing(self.transferred[k], self.reconstructed[k], self.classes[k])
 
-def stack(weights: Sequence[Mapping[str, Tensor]], configs: Sequence[BridgeConfig], n_classes: int) -> Bridges:
+
+def stack(weights: Sequence[Mapping[str, Tensor]], configs: Sequence[BridgeConfig], n_classes: int) -> StackedBridges:
     """Trained bridges of equal shape, from the reference module's tensors."""
     latent_dim = weights[0]["decoder_head.delta.weight"].shape[0]
     layout = Layout(latent_dim, n_classes, configs[0])
     buffer = torch.zeros(len(weights), layout.row_size)
     for row, state in zip(buffer, weights, strict=True):
         layout.fill(row, state)
-    return Bridges(layout.views(buffer), configs)
+    return StackedBridges(layout.views(buffer), configs)
 
 
 @torch.inference_mode()
-def cross(bridges: Bridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> Crossing:
+def cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> Crossing:
     """Encodes latents of side `source` (0 is a, 1 is b) and decodes them on both sides.
 
     `noise_KNS` chooses the sample of q(z'|z, d); zeros give its mean. Rows pass in chunks of one size,
@@ -49,7 +53,7 @@ def cross(bridges: Bridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> Cr
     return Crossing(*(torch.cat(tensors, dim=1)[:, :n] for tensors in zip(*parts, strict=True)))
 
 
-def _cross(bridges: Bridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, Tensor, Tensor]:
+def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, Tensor, Tensor]:
     own, other = (bridges.domain(torch.full((z_KND.shape[1],), side)) for side in (source, 1 - source))
     mu_KNS, sigma_KNS = bridges.encode(z_KND, own)
     shared_KNS = mu_KNS + sigma_KNS * noise_KNS

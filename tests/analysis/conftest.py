@@ -1,10 +1,12 @@
 """A lab with rows whose summary can be worked out by hand."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from bridgelab.config import DECODES
 from bridgelab.lab import Lab
 from bridgelab.metrics import METRICS
 from bridgelab.publication import publish_members
@@ -25,9 +27,10 @@ def fill(lab: Lab) -> Callable[..., ResolvedStudy]:
         for member in resolved.members:
             bad = (member.arm.name, member.replicate) in failed
             trials.append(_trial_row(member.trial, failed=bad))
-            for metric in () if bad else METRICS:
+            for metric, decode in () if bad else itertools.product(METRICS, DECODES):
                 number = value(member.arm.name, member.replicate, metric)
-                metrics.append(_metric_row(member.trial, metric, number))
+                other = 0.0 if decode == member.arm.settings.decode else 0.01
+                metrics.append(_metric_row(member.trial, metric, decode, number - other))
         Results(lab).write("metrics", resolved.study_id, metrics)
         Results(lab).write("trials", resolved.study_id, trials)
         return resolved
@@ -43,6 +46,6 @@ def _trial_row(trial: Any, failed: bool) -> dict[str, Any]:
     return row | ({"failure_class": "nan", "failure_text": "the loss was not finite at step 3"} if failed else {})
 
 
-def _metric_row(trial: Any, metric: str, value: float) -> dict[str, Any]:
+def _metric_row(trial: Any, metric: str, decode: str, value: float) -> dict[str, Any]:
     common = {"trial_id": trial.trial_id, "attempt": 0, "judge_id": trial.judge_id, "metric_version": 1}
-    return {**common, "metric": metric, "split": "test", "value": value, "n_eval": 359}
+    return {**common, "metric": metric, "split": "test", "decode": decode, "value": value, "n_eval": 359}

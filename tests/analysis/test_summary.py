@@ -10,6 +10,7 @@ from scipy import stats
 import analysis
 from analysis.summary import student_t
 from bridgelab.errors import LabError
+from bridgelab.study import Selection
 
 
 def by_replicate(arm: str, replicate: int, metric: str) -> float:
@@ -79,7 +80,8 @@ def test_a_smaller_run_takes_no_replicate_away(lab, fill) -> None:
     fill("label_efficiency", by_replicate, n_replicates=4)
     fill("label_efficiency", by_replicate, n_replicates=2)
     assert analysis.read_run(lab, "label_efficiency").members["replicate"].nunique() == 4
-    assert analysis.read_run(lab, "label_efficiency", n_replicates=3).members["replicate"].nunique() == 3
+    fewer = analysis.read_run(lab, "label_efficiency", selection=Selection(n_replicates=3))
+    assert fewer.members["replicate"].nunique() == 3
 
 
 def test_a_lab_without_the_run_says_what_to_do(lab) -> None:

@@ -1,5 +1,6 @@
 """Base models and judges: reproducible, chosen on validation, and good enough to build on."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from bridgelab.base_models import checkpoint, pretrain
 from bridgelab.config import STAGE_VERSIONS, BaseModelJob
 from bridgelab.domains import Samples, get_domain
-from bridgelab.errors import LabError
+from bridgelab.errors import LabError, ModelError
 from bridgelab.keys import with_keys
 from bridgelab.lab import Lab
 from bridgelab.study import Selection, base_model, judge, resolve
@@ -60,13 +61,29 @@ def test_nothing_is_chosen_on_the_test_split(samples) -> None:
 
 
 def test_the_best_state_on_validation_is_kept(samples) -> None:
-    _, spec = specs("smoke", **{"judge.n_steps": 60, "judge.learning_rate": 0.3})
-    model = pretrain.train_classifier(spec, DIGITS, samples)
-    last = pretrain.train_classifier(
-        spec, DIGITS, {**samples, "validation": Samples(samples["train"].x[:1], samples["train"].labels[:1])}
-    )
-    x, y = torch.from_numpy(samples["validation"].x), torch.from_numpy(samples["validation"].labels)
-    assert (model.classify(x) == y).float().mean() >= (last.classify(x) == y).float().mean()
+    _, spec = specs("smoke", **{"judge.n_steps": 40})
+    model = checkpoint.build(spec, DIGITS)
+    scores = iter([*range(12), *[0] * 8])  # N_CHECKS of them: the best is the twelfth
+    states = []
+
+    def score() -> float:
+        states.append(copy.deepcopy(model.state_dict()))
+        return next(scores)
+
+    x, y = torch.from_numpy(samples["train"].x), torch.from_numpy(samples["train"].labels)
+    pretrain._fit(spec, model, lambda i: torch.nn.functional.cross_entropy(model(x[i]), y[i]), score, len(x))
+    assert len(states) == pretrain.N_CHECKS
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in states[11].items())
+    assert not torch.equal(states[11]["layers.0.weight"], states[19]["layers.0.weight"])
+
+
+def test_a_model_that_diverges_is_an_error_and_not_a_model(lab: Lab, samples) -> None:
+    vae, classifier = specs("smoke", **SHORT, **{"vae.learning_rate": 1e30, "judge.learning_rate": 1e30})
+    with pytest.raises(ModelError, match=r"classifier of digits .* diverged.*--set judge\.learning_rate="):
+        pretrain.make_judge(lab, classifier, samples)
+    with pytest.raises(ModelError, match=r"vae of digits with seed 0 diverged.*--set vae\.learning_rate="):
+        pretrain.make_base_model(lab, BaseModelJob(vae, classifier, "a"), samples)
+    assert lab.names("models") == []
 
 
 def test_training_draws_nothing_from_the_global_generators(samples) -> None:

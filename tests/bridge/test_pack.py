@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from bridgelab.bridge.model import Batch, BridgingVAE
-from bridgelab.bridge.pack import TERMS, Pack, initial_weights, learning_rate
+from bridgelab.bridge.pack import TERMS, Member, Pack, initial_weights, learning_rate
 from bridgelab.bridge.streams import TrialStreams
+from bridgelab.bridge.transfer import cross, stack
 from bridgelab.config import STAGE_VERSIONS, BridgeConfig
+from bridgelab.latents import Latents
 
 SHORT = {"bridge.n_steps": 70}
 COMPANY = [
@@ -54,6 +56,51 @@ def test_a_trial_is_bitwise_the_same_alone_and_in_a_pack_of_eight(make_trial, ma
     together = train(members)
     for member, packed in zip(members, together, strict=True):
         assert same_bits(train([member])[0], packed)
+
+
+DESK = {"bridge.n_layers": 2, "bridge.hidden_dim": 64, "bridge.shared_dim": 8, "bridge.batch_size": 32}
+SHAPES = [
+    (24, {**DESK, "bridge.labelled_batch_size": 32, "bridge.n_steps": 70}),
+    (3, {"bridge.n_layers": 4, "bridge.hidden_dim": 512, "bridge.batch_size": 128, "bridge.n_steps": 6}),
+    (5, {"bridge.n_layers": 1, "bridge.hidden_dim": 33, "bridge.shared_dim": 5, "bridge.n_steps": 40}),
+    (4, {"bridge.labelled_batch": "masked", "bridge.swd": "root", "bridge.classifier": "gated", "bridge.n_steps": 40}),
+]
+"""(K, settings): the desk preset's, the paper's, odd numbers, and the other forms of the losses."""
+
+
+@pytest.mark.parametrize(("k", "values"), SHAPES)
+@pytest.mark.parametrize("latent_dim", [2, 16])
+def test_members_of_every_shape_come_to_the_bits_that_they_come_to_alone(
+    make_trial, make_member, k: int, values, latent_dim: int
+) -> None:
+    members = [widened(make_member(make_trial(i % 16, **values)), latent_dim, seed=i) for i in range(k)]
+    together = train(members)
+    for i in {0, k // 2, k - 1}:
+        assert same_bits(train([members[i]])[0], together[i])
+
+
+@pytest.mark.parametrize("values", [values for _, values in SHAPES])
+def test_a_bridge_carries_latents_to_the_same_bits_alone_and_in_company(make_trial, make_member, values) -> None:
+    members = [widened(make_member(make_trial(i, **values)), 16, seed=i) for i in range(5)]
+    weights, configs = [initial_weights(m) for m in members], [m.spec.settings.bridge for m in members]
+    z_KND = torch.randn(5, 700, 16, generator=torch.Generator().manual_seed(0))
+    noise_KNS = torch.randn(5, 700, configs[0].shared_dim, generator=torch.Generator().manual_seed(1))
+    together = cross(stack(weights, configs, 2), z_KND, noise_KNS, source=0)
+    for k in range(5):
+        alone = cross(stack(weights[k : k + 1], configs[:1], 2), z_KND[k : k + 1], noise_KNS[k : k + 1], source=0)
+        assert torch.equal(alone.transferred[0], together.transferred[k])
+        assert torch.equal(alone.reconstructed[0], together.reconstructed[k])
+
+
+def widened(member: Member, latent_dim: int, seed: int) -> Member:
+    """A member over random latents of another width."""
+    rng = np.random.default_rng(seed)
+
+    def latents(like: Latents) -> Latents:
+        mu = rng.normal(size=(len(like), latent_dim)).astype(np.float32)
+        return Latents(mu, np.full_like(mu, 0.1), like.labels)
+
+    return member if latent_dim == 2 else dataclasses.replace(member, a=latents(member.a), b=latents(member.b))
 
 
 def test_a_trial_does_not_depend_on_its_place_in_a_pack(make_trial, make_member) -> None:
