@@ -83,3 +83,12 @@ def test_a_lab_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_the_writability_probe_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     lab.check_writable()
     assert not [path for path in (tmp_path / "lab").rglob("*") if path.is_file()]
+
+
+def test_to_look_whether_a_lab_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    Lab(tmp_path / "new").check_writable()
+    assert not list(tmp_path.iterdir())
+    old = Lab(tmp_path / "old")
+    old.publish("reports/x.html", b"x")
+    old.check_writable()
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["reports"]
