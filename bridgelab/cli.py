@@ -70,7 +70,7 @@ def _overview(context: typer.Context) -> None:
 
 @app.command()
 def studies(data: Data = None, as_json: Json = False) -> None:
-    """Every study in one line: name, what it rebuilds, arms x replicates."""
+    """List the studies: name, table or figure, arms x replicates."""
     from .study import load_study, resolve, study_names
 
     _check_data(data)
@@ -105,7 +105,7 @@ def plan(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """What a sweep with these options would do, how long, what it can show. Trains and writes nothing."""
+    """Say what a sweep would do and can show. Writes nothing."""
     from . import planning, session
     from .display import plan_text
 
@@ -142,7 +142,7 @@ def sweep(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Everything that is missing: base models, latents, packs, results, table, report."""
+    """Run all that is missing, then print the table."""
     import analysis
 
     from . import tuning
@@ -196,7 +196,7 @@ def status(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Counts by state, failures by class, what runs now, the time left."""
+    """Count trials by state; what runs, what failed, time left."""
     from . import catalog, ledger
     from .display import status_text
 
@@ -227,7 +227,7 @@ def table(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """The table of a study's latest run, or of the run that the options choose."""
+    """Print the table of a study's latest run, or of a chosen one."""
     import analysis
 
     from . import catalog
@@ -256,7 +256,7 @@ def report(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """One offline HTML file: tables, figures, and how they were made."""
+    """Write one offline HTML file of tables and figures."""
     import analysis
 
     from . import catalog
@@ -286,7 +286,7 @@ def gc(
     lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
-    """What no result reaches: lists it, and with --yes removes it."""
+    """List what no result reaches; with --yes, remove it."""
     from . import housekeeping
     from .lab import Lab
 
@@ -307,7 +307,7 @@ def compact(
     lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
-    """Tables in many parts: lists them, and with --yes merges each into one."""
+    """List tables in many parts; with --yes, merge them."""
     from . import housekeeping
     from .lab import Lab
 
@@ -330,7 +330,7 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Versions, devices, data, Ray, lab and disk; says how to mend what is wrong."""
+    """Look at this machine, and say how to mend what is wrong."""
     from . import health
     from .display import check_line
 
