@@ -39,7 +39,7 @@ Data = Annotated[
 ]
 Pair = Annotated[str | None, typer.Option("--pair", metavar="SOURCE-TARGET", help="two domains, as in digits-digits")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", metavar="smoke|desk", help="how large: seconds, or minutes (desk)")
+    str | None, typer.Option("--preset", metavar="smoke|desk|full", help="how large: seconds, minutes (desk), days")
 ]
 Recipe = Annotated[
     str | None, typer.Option("--recipe", metavar="default|paper", help="which method settings (default)")
@@ -113,7 +113,7 @@ def plan(
     session.check(address, device)
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
     kind = "cuda" if device == "cuda" else "cpu"
-    found = planning.plan(study, lab=lab, selection=selection, pack=_pack(pack), device=kind, retry=retry)
+    found = planning.plan(study, lab=lab, selection=selection, data=data, pack=_pack(pack), device=kind, retry=retry)
     if as_json:
         _print_json(planning.as_json(found))
     else:
@@ -151,7 +151,7 @@ def sweep(
     from .study import resolve
 
     _check_data(data)
-    resolved = resolve(study, _selection(pair, preset, recipe, seeds, base_seeds, set_))
+    resolved = resolve(study, _selection(pair, preset, recipe, seeds, base_seeds, set_), data)
     # What Ray has to say goes where the progress goes: stdout is for the table, or for JSON.
     with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
         outcome = tuning.sweep(

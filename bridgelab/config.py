@@ -31,6 +31,7 @@ Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Shift = Annotated[int, Field(ge=0, le=8, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -118,20 +119,28 @@ class VAEConfig:
     learning_rate: Positive = 3e-4
     batch_size: Count = 512
     n_steps: Count = 200_000
+    shift: Shift = field(default=0, metadata={"neutral": 0})
+    "training images are moved by up to so many pixels, each anew in each step"
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)
 class ClassifierConfig:
-    """The judge of a domain: an MLP that labels samples, trained once and then fixed."""
+    """The judge of a domain: it labels samples, is trained once, and then fixed."""
 
+    kind: Literal["mlp", "cnn"] = field(default="mlp", metadata={"neutral": "mlp"})
+    "n_layers layers of width hidden_dim on pixels, or two convolutions and one layer of width hidden_dim"
     hidden_dim: Count = 2048
     n_layers: Count = 4
+    channels: Count = field(default=16, metadata={"neutral": 16})
+    "of a cnn's first convolution; the second has twice as many"
     noise: Weight = 0.0
     "deviation of Gaussian noise on the inputs in training"
     learning_rate: Positive = 3e-4
     weight_decay: Weight = 0.0
     batch_size: Count = 256
     n_steps: Count = 20_000
+    shift: Shift = field(default=0, metadata={"neutral": 0})
+    "training images are moved by up to so many pixels, each anew in each step"
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)

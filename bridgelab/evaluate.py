@@ -23,7 +23,7 @@ from .metrics import DIRECTIONS, Predictions, View
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
 
-N_SCORED = 512
+N_SCORED = 256
 """Of larger validation splits, evenly spaced items are scored while bridges train."""
 
 Found = dict[View, Predictions]

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scipy import special
@@ -102,6 +103,7 @@ def plan(
     *,
     lab: str | Lab = "./lab",
     selection: Selection | None = None,
+    data: str | Path | None = None,
     pack: int | None = None,
     n_workers: int | None = None,
     device: str = "cpu",
@@ -120,7 +122,7 @@ def plan(
     if pack is not None and pack < 1:
         raise InvalidValueError(f"--pack {pack}: give 1 or more, or auto")
     lab = Lab.of(lab)
-    resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
+    resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
     workers = n_workers or available_cpus()
     trials = {member.trial.trial_id: member.trial for member in resolved.members}
     states, entries = _states(lab, trials, retry)

@@ -207,17 +207,17 @@ def _from_file(path: Path) -> tuple[Study, str]:
     return study, hashlib.sha256(source.encode()).hexdigest()
 
 
-def resolve(name: str, selection: Selection | None = None) -> ResolvedStudy:
-    """A study by name or path, with every setting of every arm decided.
+def resolve(name: str, selection: Selection | None = None, data: str | Path | None = None) -> ResolvedStudy:
+    """A study by name or path, with every setting of every arm decided; `data` is the folder of data from outside.
 
     From weak to strong: the preset's sizes, the recipe, what the recipe sets otherwise in this pair's
-    domains, the study's base, --set, the arm. Raises UnknownNameError or InvalidValueError.
+    domains, the study's base, --set, the arm. Raises UnknownNameError, InvalidValueError or DataError.
     """
     chosen = selection or Selection()
     study, source_sha256 = load_study(name)
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
-    pair = get_pair(chosen.pair or study.pair)
+    pair = get_pair(chosen.pair or study.pair, data)
     preset, recipe = chosen.preset or "desk", chosen.recipe or "default"
     presets = (pair[0].preset(preset), pair[1].preset(preset))
     if recipe not in RECIPES:
@@ -274,7 +274,8 @@ def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: 
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain]) -> dict[str, Mapping[str, Any]]:
-    common = [n for n in pair[0].label_counts if n in pair[1].label_counts]
+    n_train = min(domain.split_sizes["train"] for domain in pair)
+    common = [n for n in pair[0].label_counts if n in pair[1].label_counts and (n == "all" or n < n_train)]
     axes = {key: common if values == LABEL_COUNTS else tuple(values) for key, values in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     return {", ".join(f"{key}={value}" for key, value in cell.items()): cell for cell in cells}

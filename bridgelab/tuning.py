@@ -58,6 +58,7 @@ def sweep(
     *,
     lab: str | Lab = "./lab",
     selection: Selection | None = None,
+    data: str | Path | None = None,
     pack: int | None = None,
     retry: bool = False,
     address: str | None = None,
@@ -79,7 +80,7 @@ def sweep(
         raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
     check(address, device)
     told = progress or Silent()
-    resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection)
+    resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
     lab.check_writable()
     for name in Results(lab).set_aside_damaged():
         told.phase(f"set aside {name}")
@@ -175,7 +176,7 @@ def _make_models(lab: Lab, found: Plan, samples: Mapping[tuple[str, Side], Any])
     import ray
 
     judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
-    by_data = {get_domain(domain).data_id(side): ref for (domain, side), ref in samples.items()}
+    by_data = {d.data_id(side): samples[d.name, side] for side, d in zip(SIDES, found.study.pair, strict=True)}
     judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id]) for spec in found.judges}
     pending = {ref: spec for spec, ref in judges.items()}
     for job in found.jobs:

@@ -27,7 +27,7 @@ def build(spec: ModelSpec, domain: Domain) -> nn.Module:
         if isinstance(spec.config, VAEConfig):
             module: nn.Module = VAE(n_pixels, spec.config)
         elif isinstance(spec.config, ClassifierConfig):
-            module = Classifier(n_pixels, len(domain.class_names), spec.config)
+            module = Classifier(domain.image_shape or (1, n_pixels), len(domain.class_names), spec.config)
         else:
             raise TypeError(f"a {spec.kind} has nothing to train")
     module.to_empty(device="cpu")
@@ -37,10 +37,10 @@ def build(spec: ModelSpec, domain: Domain) -> nn.Module:
 
 @torch.no_grad()
 def initialise(module: nn.Module, *names: str | int) -> None:
-    """Draws every linear layer as torch does, each tensor from a stream of its own."""
+    """Draws every linear and convolutional layer as torch does, each tensor from a stream of its own."""
     for layer_name, layer in module.named_modules():
-        if isinstance(layer, nn.Linear):
-            bound = 1 / math.sqrt(layer.in_features)
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
             for name, tensor in layer.named_parameters():
                 seed = stream_seed(*names, "init", f"{layer_name}.{name}")
                 tensor.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,7 @@
-"""The judge: the fixed classifier of a domain, which labels decoded samples."""
+"""The judge: the fixed classifier of a domain, which labels decoded samples.
+
+Shapes: B batch, X pixels, C classes.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,24 @@ from .vae import mlp
 
 
 class Classifier(nn.Module):
-    """An MLP on pixels. Shapes: B batch, X pixels, C classes."""
+    """An MLP on pixels, or two convolutions and a layer on images (rows, columns)."""
 
-    def __init__(self, n_pixels: int, n_classes: int, config: ClassifierConfig) -> None:
+    def __init__(self, image_shape: tuple[int, int], n_classes: int, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        self.layers = mlp(n_pixels, config.hidden_dim, config.n_layers, n_classes)
+        rows, columns = image_shape
+        if config.kind == "cnn":
+            c, width = config.channels, config.hidden_dim
+            self.layers = nn.Sequential(
+                nn.Unflatten(1, (1, rows, columns)),
+                *(nn.Conv2d(1, c, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+                *(nn.Conv2d(c, 2 * c, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+                nn.Flatten(),
+                *(nn.Linear(2 * c * (rows // 4) * (columns // 4), width), nn.ReLU()),
+                nn.Linear(width, n_classes),
+            )
+        else:
+            self.layers = mlp(rows * columns, config.hidden_dim, config.n_layers, n_classes)
 
     def forward(self, x_BX: Tensor) -> Tensor:
         """Logits (B, C)."""

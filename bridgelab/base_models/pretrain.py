@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..config import BaseModelJob, ClassifierConfig, ModelSpec, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
-from ..errors import ModelError
+from ..errors import InvalidValueError, ModelError
 from ..lab import Lab
 from ..metrics import agreement
 from . import BaseModel, Judge, checkpoint
@@ -31,12 +31,12 @@ def train_vae(spec: ModelSpec, domain: Domain, samples: Mapping[Split, Samples])
     assert isinstance(model, VAE)
     assert isinstance(config, VAEConfig)
     train_x, validation_x = (torch.from_numpy(samples[split].x.copy()) for split in ("train", "validation"))
-    noise = _stream(spec, "posterior")
+    noise, moved = _stream(spec, "posterior"), _stream(spec, "shift")
     fixed = torch.randn(len(validation_x), config.latent_dim, generator=_stream(spec, "validation"))
 
     def loss(index_B: Tensor) -> Tensor:
         noise_BD = torch.randn(len(index_B), config.latent_dim, generator=noise)
-        return model.negative_elbo(train_x[index_B], noise_BD)
+        return model.negative_elbo(shifted(train_x[index_B], domain, config.shift, moved), noise_BD)
 
     def score() -> float:
         return -float(model.negative_elbo(validation_x, fixed))
@@ -52,10 +52,10 @@ def train_classifier(spec: ModelSpec, domain: Domain, samples: Mapping[Split, Sa
     assert isinstance(config, ClassifierConfig)
     train_x, validation_x = (torch.from_numpy(samples[split].x.copy()) for split in ("train", "validation"))
     train_y, validation_y = (torch.from_numpy(samples[split].labels.copy()) for split in ("train", "validation"))
-    noise = _stream(spec, "noise")
+    noise, moved = _stream(spec, "noise"), _stream(spec, "shift")
 
     def loss(index_B: Tensor) -> Tensor:
-        x_BX = train_x[index_B]
+        x_BX = shifted(train_x[index_B], domain, config.shift, moved)
         x_BX = x_BX + config.noise * torch.randn(x_BX.shape, generator=noise)
         return F.cross_entropy(model(x_BX), train_y[index_B])
 
@@ -97,6 +97,20 @@ def _fit(spec: ModelSpec, model: nn.Module, loss: Loss, score: Score, n_train: i
         )
     model.load_state_dict(best_state)
     model.eval().requires_grad_(False)
+
+
+def shifted(x_BX: Tensor, domain: Domain, most: int, generator: torch.Generator) -> Tensor:
+    """Images moved by up to `most` pixels down and across, each by its own draw; what comes in is black."""
+    if most == 0:
+        return x_BX
+    if domain.image_shape is None:
+        raise InvalidValueError(f"{domain.name} has no images to shift; leave out --set vae.shift and judge.shift")
+    rows, columns = domain.image_shape
+    padded_BHW = F.pad(x_BX.reshape(-1, rows, columns), (most, most, most, most))
+    down_B, across_B = torch.randint(2 * most + 1, (2, len(x_BX)), generator=generator)
+    row_BH = (down_B[:, None] + torch.arange(rows))[:, :, None]
+    column_BW = (across_B[:, None] + torch.arange(columns))[:, None, :]
+    return padded_BHW[torch.arange(len(x_BX))[:, None, None], row_BH, column_BW].reshape(len(x_BX), -1)
 
 
 def _stream(spec: ModelSpec, name: str) -> torch.Generator:

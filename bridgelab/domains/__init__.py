@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,8 @@ class Domain:
     name: str
     title: str
     sample_shape: tuple[int, ...]
+    image_shape: tuple[int, int] | None = None
+    "rows and columns, where a sample is an image whose pixels are in [0, 1]"
     class_names: tuple[str, ...]
     label_counts: tuple[NLabels, ...]
     "what a study of label counts tries here; 'all' is the whole training split"
@@ -47,6 +50,8 @@ class Domain:
     "labels samples (N, ...) where no judge needs to be trained"
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     "recipe -> what it sets otherwise in this domain"
+    at: Callable[[Domain, Path], Domain] | None = None
+    "the domain with the data of a folder; None: it brings its own"
 
     def preset(self, name: str) -> Preset:
         if name not in self.presets:
@@ -54,18 +59,25 @@ class Domain:
         return self.presets[name]
 
 
-def get_domain(name: str) -> Domain:
-    """The domain of that name. Raises UnknownNameError, with the nearest one."""
-    from . import digits, plane
+DEFAULT_DATA = "./data"
 
-    domains = {domain.name: domain for domain in (digits.DIGITS, plane.PLANE)}
+
+def get_domain(name: str) -> Domain:
+    """The domain of that name, without data from outside. Raises UnknownNameError, with the nearest one."""
+    from . import digits, images, plane
+
+    domains = {domain.name: domain for domain in (digits.DIGITS, plane.PLANE, images.MNIST, images.FASHION_MNIST)}
     if name not in domains:
         raise UnknownNameError("domain", name, domains)
     return domains[name]
 
 
-def get_pair(text: str) -> tuple[Domain, Domain]:
-    """The two domains of 'SOURCE-TARGET', which must have as many classes as each other."""
+def get_pair(text: str, data: str | Path | None = None) -> tuple[Domain, Domain]:
+    """The two domains of 'SOURCE-TARGET', which must have as many classes as each other, with their data.
+
+    Where a domain's data comes from outside it is looked for in the folder `data`, and downloaded to
+    there if it is missing.
+    """
     source, dash, target = text.partition("-")
     if not dash or not source or not target or "-" in target:
         raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
@@ -75,17 +87,21 @@ def get_pair(text: str) -> tuple[Domain, Domain]:
             f"--pair {text}: {a.name} has {len(a.class_names)} classes and {b.name} has "
             f"{len(b.class_names)}; a bridge needs one class for each class"
         )
+    folder = Path(data or DEFAULT_DATA)
+    a, b = (domain if domain.at is None else domain.at(domain, folder) for domain in (a, b))
     return a, b
 
 
-def stratified(samples: Samples, candidates: Sequence[int], share: float) -> tuple[list[int], list[int]]:
-    """Candidates split into (share, rest), class by class, by the hash of each sample's content.
+def stratified(
+    x: NDArray[Any], labels: NDArray[np.int64], candidates: Sequence[int], share: float
+) -> tuple[list[int], list[int]]:
+    """Candidates among samples x (N, ...) split into (share, rest), class by class, by the hash of their content.
 
     The order of the source plays no part, so the split is the same wherever the same samples are.
     """
-    digest = {i: hashlib.sha256(samples.x[i].tobytes()).hexdigest() for i in candidates}
+    digest = {i: hashlib.sha256(x[i].tobytes()).hexdigest() for i in candidates}
     chosen: set[int] = set()
-    for label in np.unique(samples.labels[list(candidates)]):
-        members = sorted((i for i in candidates if samples.labels[i] == label), key=lambda i: (digest[i], i))
+    for label in np.unique(labels[list(candidates)]):
+        members = sorted((i for i in candidates if labels[i] == label), key=lambda i: (digest[i], i))
         chosen.update(members[: round(len(members) * share)])
     return sorted(chosen), sorted(set(candidates) - chosen)

@@ -32,8 +32,8 @@ def load(side: Side) -> Mapping[Split, Samples]:
     digest = hashlib.sha256(everything.x.tobytes() + everything.labels.tobytes()).hexdigest()
     if digest != CONTENT_SHA256:
         raise DataError("scikit-learn's digits are not the 1,797 known ones; install scikit-learn 1.7 or newer")
-    test, rest = stratified(everything, range(len(everything)), 1 / 5)
-    validation, train = stratified(everything, rest, 1 / 8)
+    test, rest = stratified(everything.x, everything.labels, range(len(everything)), 1 / 5)
+    validation, train = stratified(everything.x, everything.labels, rest, 1 / 8)
     parts: Mapping[Split, list[int]] = {"train": train, "validation": validation, "test": test}
     return {split: Samples(everything.x[part], everything.labels[part]) for split, part in parts.items()}
 
@@ -46,6 +46,7 @@ DIGITS = Domain(
     name="digits",
     title="8x8 digits (scikit-learn)",
     sample_shape=(64,),
+    image_shape=(8, 8),
     class_names=tuple("0123456789"),
     label_counts=(0, 10, 50, 100, 500, "all"),
     presets={

@@ -40,8 +40,8 @@ def test_a_split_does_not_depend_on_the_order_of_the_source() -> None:
     samples = Samples(rng.random((60, 4), dtype=np.float32), np.repeat([0, 1, 2], 20))
     order = rng.permutation(60)
     shuffled = Samples(samples.x[order], samples.labels[order])
-    chosen = {samples.x[i].tobytes() for i in stratified(samples, range(60), 1 / 8)[0]}
-    chosen_again = {shuffled.x[i].tobytes() for i in stratified(shuffled, range(60), 1 / 8)[0]}
+    chosen = {samples.x[i].tobytes() for i in stratified(samples.x, samples.labels, range(60), 1 / 8)[0]}
+    chosen_again = {shuffled.x[i].tobytes() for i in stratified(shuffled.x, shuffled.labels, range(60), 1 / 8)[0]}
     assert chosen == chosen_again
 
 
