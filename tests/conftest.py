@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ from bridgelab.study import Selection, resolve
 from bridgelab.trial import Surroundings
 
 MakeTrial = Callable[..., TrialSpec]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests on real data from outside are there where BRIDGELAB_DATA names a folder of it."""
+    if "BRIDGELAB_DATA" not in os.environ:
+        on_data = [item for item in items if item.get_closest_marker("data")]
+        config.hook.pytest_deselected(items=on_data)
+        items[:] = [item for item in items if item not in on_data]
 
 
 @pytest.fixture(autouse=True)
