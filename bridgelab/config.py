@@ -32,6 +32,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Shift = Annotated[int, Field(ge=0, le=8, strict=True)]
+Precision = Literal["float32", "bfloat16"]
 Switch = Annotated[bool, Field(strict=True)]
 NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -121,6 +122,8 @@ class VAEConfig:
     n_steps: Count = 200_000
     shift: Shift = field(default=0, metadata={"neutral": 0})
     "training images are moved by up to so many pixels, each anew in each step"
+    precision: Precision = field(default="float32", metadata={"neutral": "float32"})
+    "bfloat16: the products of training are in it, weights and losses stay float32"
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)
@@ -140,7 +143,9 @@ class ClassifierConfig:
     batch_size: Count = 256
     n_steps: Count = 20_000
     shift: Shift = field(default=0, metadata={"neutral": 0})
-    "training images are moved by up to so many pixels, each anew in each step"
+    "as that of a VAE"
+    precision: Precision = field(default="float32", metadata={"neutral": "float32"})
+    "as that of a VAE"
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)

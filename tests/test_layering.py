@@ -20,12 +20,15 @@ ORDER = [
     "bridgelab.lease",
     "bridgelab.results",
     "bridgelab.domains",
+    "bridgelab.domains.idx",
     "bridgelab.domains.digits",
+    "bridgelab.domains.images",
     "bridgelab.domains.plane",
     "bridgelab.base_models",
     "bridgelab.base_models.vae",
     "bridgelab.base_models.classifier",
     "bridgelab.base_models.checkpoint",
+    "bridgelab.base_models.fit",
     "bridgelab.base_models.pretrain",
     "bridgelab.latents",
     "bridgelab.bridge",
@@ -57,6 +60,7 @@ ORDER = [
 
 BELOW_ITS_PACKAGE = {
     ("bridgelab.domains", "bridgelab.domains.digits"),
+    ("bridgelab.domains", "bridgelab.domains.images"),
     ("bridgelab.domains", "bridgelab.domains.plane"),
 }
 """get_domain looks its domains up when it is called."""

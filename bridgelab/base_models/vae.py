@@ -32,8 +32,8 @@ class VAE(nn.Module):
         """The mean of p(x|z), (B, X), in [0, 1]."""
         return torch.sigmoid(self.decoder(z_BD))
 
-    def negative_elbo(self, x_BX: Tensor, noise_BD: Tensor) -> Tensor:
-        """-log p(x|z) + beta KL(q(z|x) || N(0, I)), up to a constant, averaged over the batch."""
+    def forward(self, x_BX: Tensor, noise_BD: Tensor) -> Tensor:
+        """The loss -log p(x|z) + beta KL(q(z|x) || N(0, I)), up to a constant, averaged over the batch."""
         mu_BD, sigma_BD = self.encode(x_BX)
         x_hat_BX = self.decode(mu_BD + sigma_BD * noise_BD)
         log_likelihood_B = -(x_BX - x_hat_BX).square().sum(1) / (2 * self.config.x_sigma**2)

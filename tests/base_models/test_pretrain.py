@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bridgelab.base_models import checkpoint, pretrain
+from bridgelab.base_models.fit import N_CHECKS, ModelCheckpoint, Objective, fit
 from bridgelab.config import STAGE_VERSIONS, BaseModelJob
 from bridgelab.domains import Samples, get_domain
 from bridgelab.errors import LabError, ModelError
@@ -31,6 +32,7 @@ def specs(preset: str, **values):
 
 
 SHORT = {"vae.n_steps": 30, "judge.n_steps": 30}
+MOVED = {"vae.shift": 1, "judge.shift": 1, "judge.noise": 0.1}
 
 
 def state(module) -> dict[str, torch.Tensor]:
@@ -71,8 +73,12 @@ def test_the_best_state_on_validation_is_kept(samples) -> None:
         return next(scores)
 
     x, y = torch.from_numpy(samples["train"].x), torch.from_numpy(samples["train"].labels)
-    pretrain._fit(spec, model, lambda i: torch.nn.functional.cross_entropy(model(x[i]), y[i]), score, len(x))
-    assert len(states) == pretrain.N_CHECKS
+
+    def loss(module, index_B, rows):
+        return torch.nn.functional.cross_entropy(module(x[index_B]), y[index_B])
+
+    fit(spec, model, Objective(loss, score, {}, len(x)), torch.Generator().manual_seed(0))
+    assert len(states) == N_CHECKS
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in states[11].items())
     assert not torch.equal(states[11]["layers.0.weight"], states[19]["layers.0.weight"])
 
@@ -128,6 +134,60 @@ def test_a_model_under_the_name_of_another_is_named(lab: Lab, samples) -> None:
         checkpoint.load(lab, vae, DIGITS)
 
 
+class Stopped(Exception):
+    """A worker's death, as far as the loop can tell."""
+
+
+class StopsAt(ModelCheckpoint):
+    """Saves at every step, and stops the loop after some."""
+
+    def __init__(self, lab: Lab, model_id: str, n: int) -> None:
+        super().__init__(lab, model_id, every_s=0.0)
+        self.left = n
+
+    def save_if_due(self, state) -> None:
+        super().save_if_due(state)
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped
+
+
+@pytest.mark.parametrize("kind", ["vae", "classifier"])
+def test_training_goes_on_from_its_checkpoint_to_the_same_bits(lab: Lab, samples, kind: str) -> None:
+    spec = dict(zip(("vae", "classifier"), specs("smoke", **SHORT, **MOVED), strict=True))[kind]
+    train = {"vae": pretrain.train_vae, "classifier": pretrain.train_classifier}[kind]
+    undisturbed = state(train(spec, DIGITS, samples))
+    for n in (7, 15):
+        with pytest.raises(Stopped):
+            train(spec, DIGITS, samples, kept=StopsAt(lab, spec.model_id, n))
+    resumed = state(train(spec, DIGITS, samples, kept=ModelCheckpoint(lab, spec.model_id)))
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+def test_a_convolutional_judge_learns_the_digits(samples) -> None:
+    _, spec = specs("smoke", **{"judge.kind": "cnn", "judge.n_steps": 150, "judge.channels": 4})
+    model = pretrain.train_classifier(spec, DIGITS, samples)
+    x, y = torch.from_numpy(samples["test"].x), torch.from_numpy(samples["test"].labels)
+    assert float((model.classify(x) == y).float().mean()) > 0.85
+
+
+def test_bfloat16_comes_close_and_has_an_id_of_its_own(samples) -> None:
+    (half, _), (full, _) = specs("smoke", **{"vae.precision": "bfloat16"}), specs("smoke")
+    x = torch.from_numpy(samples["validation"].x)
+    losses = [float(pretrain.train_vae(s, DIGITS, samples)(x, torch.zeros(len(x), 8))) for s in (half, full)]
+    assert half.model_id != full.model_id
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_shifted_images_are_moved_by_whole_pixels_each_by_its_own() -> None:
+    x_BX = torch.zeros(200, 64)
+    x_BX[:, 27] = 1.0  # row 3, column 3
+    moved = pretrain.shifted(x_BX, DIGITS, 1, torch.Generator().manual_seed(0))
+    assert set(moved.argmax(1).tolist()) == {8 * row + column for row in (2, 3, 4) for column in (2, 3, 4)}
+    assert torch.equal(moved.sum(1), torch.ones(200))
+    assert pretrain.shifted(x_BX, DIGITS, 0, torch.Generator()) is x_BX
+
+
 GOLDEN = {1: {"vae": 969.587, "classifier": 1.51368}}
 """Of each version of the stage: the loss on validation after 30 steps."""
 
@@ -136,7 +196,7 @@ def test_the_base_model_stage_gives_its_golden_numbers(samples) -> None:
     vae, classifier = specs("smoke", **SHORT)
     golden = GOLDEN[STAGE_VERSIONS["base_model"]]
     x, y = torch.from_numpy(samples["validation"].x), torch.from_numpy(samples["validation"].labels)
-    elbo = pretrain.train_vae(vae, DIGITS, samples).negative_elbo(x, torch.zeros(len(x), vae.config.latent_dim))
+    elbo = pretrain.train_vae(vae, DIGITS, samples)(x, torch.zeros(len(x), vae.config.latent_dim))
     entropy = torch.nn.functional.cross_entropy(pretrain.train_classifier(classifier, DIGITS, samples)(x), y)
     assert float(elbo) == pytest.approx(golden["vae"], rel=1e-4)
     assert float(entropy) == pytest.approx(golden["classifier"], rel=1e-4)

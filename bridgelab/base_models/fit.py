@@ -1,0 +1,175 @@
+"""The training loop of base models and judges: plain torch, alone or as one of several workers.
+
+The best state on validation is kept. The loop goes on from its checkpoint, alone to the same bits.
+Shapes: B batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, ModelSpec, VAEConfig
+from ..errors import InvalidValueError, ModelError
+from ..lab import Lab
+
+N_CHECKS = 20
+"""How often a model is scored on validation while it trains; the best state is kept."""
+
+Module = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a model is trained for."""
+
+    loss: Callable[[Module, Tensor, slice], Tensor]
+    "of a module on the rows of a batch (positions in train, (B,)) that are this worker's: a mean"
+    score: Callable[[], float]
+    "on validation, the higher the better"
+    streams: Mapping[str, torch.Generator]
+    "what the loss draws from"
+    n_train: int
+
+
+@dataclass(frozen=True)
+class Team:
+    """The workers that train one model together. Each draws the whole batch, and takes every size-th row."""
+
+    rank: int = 0
+    size: int = 1
+    wrap: Callable[[nn.Module], nn.Module] = lambda module: module
+    "makes backward average gradients over the workers"
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.rank, None, self.size)
+
+
+ALONE = Team()
+
+
+class ModelCheckpoint:
+    """Where the training of a model stands, in its own folder of the lab, at most `every_s` seconds old."""
+
+    def __init__(self, lab: Lab, model_id: str, every_s: float = CHECKPOINT_EVERY_S) -> None:
+        self._lab, self._path, self._every_s = lab, f"training/{model_id}.safetensors", every_s
+        self._saved = time.monotonic()
+
+    def load(self) -> dict[str, Tensor] | None:
+        """The latest state; None where there is none that can be read."""
+        if not self._lab.exists(self._path):
+            return None
+        try:
+            tensors: dict[str, Tensor] = safetensors.torch.load(self._lab.read(self._path))
+        except safetensors.SafetensorError:
+            return None  # it begins anew, and comes to the same
+        return tensors
+
+    def save_if_due(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
+        if time.monotonic() - self._saved >= self._every_s:
+            self._lab.publish(self._path, safetensors.torch.save(dict(state())))
+            self._saved = time.monotonic()
+
+    def remove(self) -> None:
+        self._lab.remove(self._path)
+
+
+def fit(
+    spec: ModelSpec,
+    model: nn.Module,
+    objective: Objective,
+    batches: torch.Generator,
+    team: Team = ALONE,
+    checkpoint: ModelCheckpoint | None = None,
+) -> None:
+    """AdamW with a rate that falls linearly in the second half; leaves the best state in the model.
+
+    Raises ModelError where no score on validation was finite.
+    """
+    config = spec.config
+    assert config is not None
+    if config.batch_size % team.size:
+        raise InvalidValueError(f"--workers {team.size}: batches of {config.batch_size} rows cannot be shared evenly")
+    progress = _Progress(spec, model, {**objective.streams, "batches": batches})
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        progress.restore(state)
+    module, every = team.wrap(model), max(1, config.n_steps // N_CHECKS)
+    while progress.step < config.n_steps:
+        for group in progress.optimizer.param_groups:
+            group["lr"] = config.learning_rate * min(1.0, 2 * (1 - progress.step / config.n_steps))
+        index_B = torch.randint(objective.n_train, (config.batch_size,), generator=batches)
+        progress.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            loss = objective.loss(module, index_B, team.rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        progress.optimizer.step()
+        progress.step += 1
+        if progress.step % every == 0 or progress.step == config.n_steps:
+            with torch.inference_mode():
+                progress.keep_if_best(objective.score())
+        if checkpoint is not None and team.rank == 0:
+            checkpoint.save_if_due(progress.state)
+    progress.finish()
+
+
+class _Progress:
+    """A model in training: the step, the optimizer, the best state so far."""
+
+    def __init__(self, spec: ModelSpec, model: nn.Module, streams: Mapping[str, torch.Generator]) -> None:
+        config = spec.config
+        assert isinstance(config, (VAEConfig, ClassifierConfig))
+        decay = config.weight_decay if isinstance(config, ClassifierConfig) else 0.0
+        self._spec, self._model, self._streams = spec, model, streams
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=decay, fused=True)
+        self.step = 0
+        self._best_score, self._best = float("-inf"), copy.deepcopy(model.state_dict())
+
+    def keep_if_best(self, score: float) -> None:
+        if score > self._best_score:
+            self._best_score, self._best = score, copy.deepcopy(self._model.state_dict())
+
+    def finish(self) -> None:
+        if self._best_score == float("-inf"):
+            spec, config = self._spec, self._spec.config
+            assert config is not None
+            prefix = "judge" if isinstance(config, ClassifierConfig) else "vae"
+            raise ModelError(
+                f"the {spec.kind} of {spec.domain} with seed {spec.seed} diverged: no validation score was finite; "
+                f"try --set {prefix}.learning_rate={config.learning_rate / 10:g}"
+            )
+        self._model.load_state_dict(self._best)
+        self._model.eval().requires_grad_(False)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that `restore` needs to go on to the same bits."""
+        state = {"step": torch.tensor(self.step), "best_score": torch.tensor(self._best_score, dtype=torch.float64)}
+        state |= {f"model/{name}": tensor.clone() for name, tensor in self._model.state_dict().items()}
+        state |= {f"best/{name}": tensor for name, tensor in self._best.items()}
+        state |= {f"stream/{name}": generator.get_state() for name, generator in self._streams.items()}
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer/{i}/{name}": tensor.clone() for name, tensor in moments.items()}
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        def below(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+
+        self.step, self._best_score = int(state["step"]), float(state["best_score"])
+        self._model.load_state_dict(below("model/"))
+        self._best = below("best/")
+        for name, place in below("stream/").items():
+            self._streams[name].set_state(place)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in below("optimizer/").items():
+            i, _, what = name.partition("/")
+            moments.setdefault(int(i), {})[what] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
