@@ -59,6 +59,9 @@ Keep = Annotated[
     Literal["all", "tables", "best"],
     typer.Option("--keep", help="which bridges' weights stay: all, those behind a table, the best one of each arm"),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=1, help="Ray Train workers that share each base model")
+]
 Pack = Annotated[str, typer.Option("--pack", metavar="auto|N", help="trials in a pack; never changes a result")]
 
 
@@ -100,6 +103,7 @@ def plan(
     pack: Pack = "auto",
     device: Device = "auto",
     address: Address = None,
+    workers: Workers = 1,
     keep: Keep = "all",
     lab: LabPath = DEFAULT_LAB,
     data: Data = None,
@@ -133,6 +137,7 @@ def sweep(
     pack: Pack = "auto",
     device: Device = "auto",
     address: Address = None,
+    workers: Workers = 1,
     keep: Keep = "all",
     checkpoint_every: Annotated[
         float | None,
@@ -161,6 +166,7 @@ def sweep(
             retry=retry,
             address=address,
             device=device,
+            workers=workers,
             keep=keep,
             checkpoint_every_s=checkpoint_every,
             progress=progress,

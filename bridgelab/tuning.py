@@ -8,18 +8,18 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from .board import Board, Progress, Silent, to_ipc
-from .config import CHECKPOINT_EVERY_S, SIDES, BaseModelJob, ModelSpec, Side
-from .domains import Samples, Split, get_domain
-from .errors import BridgelabError, InvalidValueError, LabError, ModelError
+from .config import CHECKPOINT_EVERY_S, SIDES, Side
+from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .lease import BEAT_S, Lease, LostLeaseError, Watch, release
 from .planning import PackPlan, Plan, manifests, plan
+from .pretraining import make_models
 from .publication import (
     drop_finished_packs,
     failures,
@@ -63,6 +63,7 @@ def sweep(
     retry: bool = False,
     address: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int = 1,
     keep: str = "all",
     checkpoint_every_s: float | None = None,
     progress: Progress | None = None,
@@ -71,13 +72,16 @@ def sweep(
 
     Trials that the lab has are not run again, from whichever study they come. A sweep that was stopped,
     in whatever way, goes on from its checkpoints; two sweeps on one lab share the work. `address` is that
-    of a Ray cluster (None: a local one is started and ended). Raises ClusterError for a cluster or device
+    of a Ray cluster (None: a local one is started and ended), `workers` that of Ray Train workers which share
+    each base model. Raises ClusterError for a cluster or device
     that cannot be had, LabError for a lab that cannot be read or written.
     """
     started = time.monotonic()
     lab = Lab.of(lab)
     if keep not in KEEP:
         raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
+    if workers < 1:
+        raise InvalidValueError(f"--workers {workers}: give 1 or more")
     check(address, device)
     told = progress or Silent()
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
@@ -92,7 +96,7 @@ def sweep(
     n_run, unevaluated = 0, dict[str, tuple[str, str]]()
     if found.packs:
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
-        work = _Work(lab, uuid.uuid4().hex, chosen, pack, every_s, told)
+        work = _Work(lab, uuid.uuid4().hex, chosen, pack, workers, every_s, told)
         told.phase("starting Ray")
         try:
             with cluster(address) as folder:
@@ -114,6 +118,7 @@ class _Work:
     sweep_id: str
     device: str
     pack: int | None
+    workers: int
     checkpoint_every_s: float
     progress: Progress
 
@@ -131,7 +136,7 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> t
     }
     n_models = len(found.judges) + len(found.jobs)
     work.progress.models(0, n_models)
-    for done, _ in enumerate(_make_models(work.lab, found, samples), 1):
+    for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers), 1):
         work.progress.models(done, n_models)
     n_run, tried, unevaluated = 0, set[str](), dict[str, tuple[str, str]]()
     while True:
@@ -166,67 +171,6 @@ def _plan_again(work: _Work, found: Plan, live: set[str], left_out: frozenset[st
         elsewhere=elsewhere,
         left_out=left_out,
     )
-
-
-def _make_models(lab: Lab, found: Plan, samples: Mapping[tuple[str, Side], Any]) -> Iterator[ModelSpec]:
-    """Judges and base models side by side; yields each spec when it is done.
-
-    A base model trains while its judge still does, and waits for it at the end.
-    """
-    import ray
-
-    judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
-    by_data = {d.data_id(side): samples[d.name, side] for side, d in zip(SIDES, found.study.pair, strict=True)}
-    judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id]) for spec in found.judges}
-    pending = {ref: spec for spec, ref in judges.items()}
-    for job in found.jobs:
-        judge = [judges[job.judge]] if job.judge in judges else []
-        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], judge)] = job.spec
-    while pending:
-        done, _ = ray.wait(list(pending), num_returns=1)
-        _get(done[0])
-        yield pending.pop(done[0])
-
-
-def _get(ref: Any) -> Any:
-    """What a task returned; what it raised, as it was raised."""
-    import ray
-
-    try:
-        return ray.get(ref)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        while isinstance(cause, ray.exceptions.RayTaskError):  # a task that waited for the one that failed
-            cause = cause.cause
-        if isinstance(cause, BridgelabError):
-            raise cause from None
-        text = " ".join(str(cause).split())
-        raise ModelError(
-            f"a base model or judge raised {type(cause).__name__}: {text}; run again, or tell us"
-        ) from None
-
-
-def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples]) -> None:
-    import torch
-
-    from .base_models import pretrain
-
-    torch.set_num_threads(1)
-    pretrain.make_judge(Lab(address), spec, samples)
-
-
-def _base_model_task(address: str, job: BaseModelJob, samples: Mapping[Split, Samples], judge: list[Any]) -> None:
-    import ray
-    import torch
-
-    from . import latents
-    from .base_models import checkpoint, pretrain
-
-    torch.set_num_threads(1)
-    lab = Lab(address)
-    pretrain.make_base_model(lab, job, samples, wait_for_judge=lambda: ray.get(judge))
-    base = checkpoint.load_base_model(lab, job.spec, get_domain(job.spec.domain))
-    latents.make(lab, job.spec.latents_id, base, samples)
 
 
 class _ObjectStore:

@@ -48,6 +48,7 @@ ORDER = [
     "bridgelab.planning",
     "bridgelab.publication",
     "bridgelab.session",
+    "bridgelab.pretraining",
     "bridgelab.board",
     "bridgelab.tuning",
     "bridgelab.ledger",
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "analysis": {f"bridgelab.{name}" for name in ("catalog", "errors", "lab", "metrics", "results", "study")},
 }
 ONLY_HERE = {
-    "ray": {"bridgelab.session", "bridgelab.tuning"},
+    "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
     "plotly": {"analysis.figures", "analysis.report"},
     "typer": {"bridgelab.cli"},
     "rich": {"bridgelab.display"},

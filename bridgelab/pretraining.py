@@ -1,0 +1,174 @@
+"""Judges and base models on Ray: tasks side by side, or Ray Train workers that share each of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .config import SIDES, BaseModelJob, ModelSpec, Side
+from .domains import Samples, Split, get_domain
+from .errors import BridgelabError, ClusterError, ModelError
+from .lab import Lab
+from .planning import Plan
+
+MOST_RESTARTS = 3
+"""How often the workers of a base model are started again after one of them died."""
+
+Store = Mapping[tuple[str, Side], Any]
+"""The samples of (domain, side) in Ray's object store."""
+
+
+def make_models(lab: Lab, found: Plan, samples: Store, folder: Path, workers: int) -> Iterator[ModelSpec]:
+    """Makes what a plan lacks; yields each spec when it is done.
+
+    With one worker each, they train side by side, as many as there are cores; with several, one after
+    the other. Raises ModelError for one that does not train.
+    """
+    if workers == 1:
+        yield from _side_by_side(lab, found, samples)
+        return
+    by_data = _by_data(found, samples)
+    for spec in found.judges:
+        _share(folder, workers, f"judge-{spec.model_id}", _judge_loop, (lab.address, spec, by_data[spec.data_id]))
+        yield spec
+    for job in found.jobs:
+        given = (lab.address, job, samples[job.spec.domain, job.side])
+        _share(folder, workers, f"base-{job.spec.model_id}", _base_model_loop, given)
+        yield job.spec
+
+
+def _by_data(found: Plan, samples: Store) -> dict[str, Any]:
+    return {d.data_id(side): samples[d.name, side] for side, d in zip(SIDES, found.study.pair, strict=True)}
+
+
+def _side_by_side(lab: Lab, found: Plan, samples: Store) -> Iterator[ModelSpec]:
+    """A base model trains while its judge still does, and waits for it at the end."""
+    import ray
+
+    by_data = _by_data(found, samples)
+    judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
+    judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id]) for spec in found.judges}
+    pending = {ref: spec for spec, ref in judges.items()}
+    for job in found.jobs:
+        judge = [judges[job.judge]] if job.judge in judges else []
+        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], judge)] = job.spec
+    while pending:
+        done, _ = ray.wait(list(pending), num_returns=1)
+        with _telling():
+            ray.get(done[0])
+        yield pending.pop(done[0])
+
+
+def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples]) -> None:
+    import torch
+
+    from .base_models import pretrain
+
+    torch.set_num_threads(1)
+    pretrain.make_judge(Lab(address), spec, samples)
+
+
+def _base_model_task(address: str, job: BaseModelJob, samples: Mapping[Split, Samples], judge: list[Any]) -> None:
+    import ray
+    import torch
+
+    from .base_models import pretrain
+
+    torch.set_num_threads(1)
+    pretrain.make_base_model(Lab(address), job, samples, wait_for_judge=lambda: ray.get(judge))
+    _encode(address, job, samples)
+
+
+def _encode(address: str, job: BaseModelJob, samples: Mapping[Split, Samples]) -> None:
+    from . import latents
+    from .base_models import checkpoint
+
+    base = checkpoint.load_base_model(Lab(address), job.spec, get_domain(job.spec.domain))
+    latents.make(Lab(address), job.spec.latents_id, base, samples)
+
+
+def _share(folder: Path, workers: int, name: str, loop: Any, given: tuple[Any, ...]) -> None:
+    """Runs a loop under Ray Train. After a death the workers start again, from the checkpoint in the lab."""
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    cores = int(ray.cluster_resources().get("CPU", 1))
+    if workers > cores:
+        raise ClusterError(f"--workers {workers}: the cluster has {cores} CPU cores; give at most as many")
+    trainer = TorchTrainer(
+        loop,
+        train_loop_config={"given": given},
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 1}),
+        run_config=RunConfig(
+            name=name, storage_path=str(folder / "train"), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
+        ),
+    )
+    with _telling():
+        trainer.fit()
+
+
+def _judge_loop(config: Mapping[str, Any]) -> None:
+    import ray
+
+    from .base_models import pretrain
+
+    address, spec, samples = config["given"]
+    pretrain.make_judge(Lab(address), spec, ray.get(samples), _team())
+
+
+def _base_model_loop(config: Mapping[str, Any]) -> None:
+    import ray
+
+    from .base_models import pretrain
+
+    address, job, ref = config["given"]
+    samples, team = ray.get(ref), _team()
+    pretrain.make_base_model(Lab(address), job, samples, team)
+    if team.rank == 0:
+        _encode(address, job, samples)
+
+
+def _team() -> Any:
+    """This worker's place among those that Ray Train started."""
+    import torch
+    from ray import train
+    from torch.nn.parallel import DistributedDataParallel
+
+    from .base_models.fit import Team
+
+    torch.set_num_threads(1)
+    context = train.get_context()
+    return Team(context.get_world_rank(), context.get_world_size(), DistributedDataParallel)
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """What a task or worker raised, as it was raised; what is none of ours, as a ModelError."""
+    import ray
+    from ray.train import TrainingFailedError
+
+    try:
+        yield
+    except (ray.exceptions.RayTaskError, TrainingFailedError) as error:
+        cause: BaseException = error
+        while (inner := _inside(cause)) is not None:
+            cause = inner
+        if isinstance(cause, BridgelabError):
+            raise cause from None
+        text = " ".join(str(cause).split())
+        raise ModelError(
+            f"a base model or judge raised {type(cause).__name__}: {text}; mend that and run again"
+        ) from None
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    """The error that a wrapper of Ray's is about."""
+    worker_failures = getattr(error, "worker_failures", None)
+    if worker_failures:
+        return next(iter(worker_failures.values()), None)
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, BaseException) else None
