@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from .config import NUMERICS, content_id
+from .errors import LabError
 from .lab import Lab
 from .planning import manifests
 from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
@@ -103,6 +104,9 @@ def compact(lab: Lab) -> dict[str, int]:
                 parts[name] = results.read_part(table, name)
             except DamagedPartError:
                 continue
+            except LabError:
+                if lab.exists(f"results/{table}/{name}"):
+                    raise  # else somebody else has merged it meanwhile
         absorbed = {name for part in parts.values() for name in absorbed_by(part)}
         kept = [part.replace_schema_metadata() for name, part in parts.items() if name not in absorbed]
         if len(parts) > 1:
