@@ -57,7 +57,7 @@ class Lab:
         """The value in a published JSON file."""
         try:
             return json.loads(self.read(path))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LabError(f"{self.show(path)} is not JSON ({error}); remove it and run again") from None
 
     def open(self, path: str) -> Any:

@@ -46,9 +46,26 @@ def read_beat(lab: Lab, pack_id: str) -> Beat | None:
     """The lease of a pack; None where it has none, or was let go."""
     path = _path(pack_id)
     try:
-        return Beat(**lab.read_json(path)) if lab.exists(path) else None
+        beat = Beat(**lab.read_json(path)) if lab.exists(path) else None
     except (LabError, TypeError):
         return None  # gone between the two calls, with its pack, or not a lease at all
+    kinds = {} if beat is None else {name: type(value) for name, value in asdict(beat).items()}
+    return beat if all(kind is (str if name == "owner" else int) for name, kind in kinds.items()) else None
+
+
+def read_manifest(lab: Lab, pack_id: str) -> dict[str, Any] | None:
+    """What a pack's folder says of it; None where the pack ended while we looked, or the file is damaged."""
+    try:
+        found = lab.read_json(f"packs/{pack_id}/manifest.json")
+    except LabError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    trials, attempts = found.get("trials"), found.get("attempts", [])
+    if not isinstance(trials, list) or not isinstance(attempts, list):
+        return None
+    whole = all(isinstance(one, str) for one in trials) and all(isinstance(one, int) for one in attempts)
+    return found if whole else None
 
 
 def release(lab: Lab, sweep_id: str) -> None:
