@@ -71,9 +71,14 @@ class Lab:
         hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
             self._fs.create_dir(self._at(folder), recursive=True)
-            with self._fs.open_output_stream(self._at(hidden)) as stream:
-                stream.write(data)
-            self._fs.move(self._at(hidden), self._at(path))
+            try:
+                with self._fs.open_output_stream(self._at(hidden)) as stream:
+                    stream.write(data)
+                self._fs.move(self._at(hidden), self._at(path))
+            except OSError:
+                with contextlib.suppress(OSError):  # half a file on a disk that is full
+                    self._fs.delete_file(self._at(hidden))
+                raise
 
     def publish_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
         """Writes a folder of files so that readers see all of it or nothing.
@@ -84,15 +89,16 @@ class Lab:
         hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
             self._fs.create_dir(self._at(hidden), recursive=True)
-            for file_name, data in files.items():
-                with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
-                    stream.write(data)
             try:
+                for file_name, data in files.items():
+                    with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
+                        stream.write(data)
                 self._fs.move(self._at(hidden), self._at(path))
             except OSError:
+                with contextlib.suppress(OSError):
+                    self._fs.delete_dir(self._at(hidden))
                 if not self.exists(path):
                     raise
-                self._fs.delete_dir(self._at(hidden))
                 return False
         return True
 
