@@ -35,9 +35,21 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
 
     Reached is what a trial in `trials` was made from, the judges of its metrics, and the bridge of every
     COMPLETE trial; packs until all their trials are COMPLETE. Results themselves are never garbage.
+    While a study of the lab is unfinished a sweep may be about to use what no result reaches yet: then
+    `grace_s` is a day at least.
     """
+    if _is_unfinished(lab):
+        grace_s = max(grace_s, GRACE_S)
     found = [*_unreached(lab), *_finished_packs(lab), *_leftovers(lab)]
     return [Garbage(path, lab.size(path), why) for path, why in found if lab.age_s(path) >= grace_s]
+
+
+def _is_unfinished(lab: Lab) -> bool:
+    """Whether a sweep may be running: some trial that was planned has neither failed nor all its metrics."""
+    results = Results(lab)
+    failed = {trial_id for trial_id, row in results.latest_attempts().items() if row["state"] == "FAIL"}
+    done, planned = results.evaluated(), results.read("members").select(["trial_id", "judge_id"]).to_pylist()
+    return any(row["trial_id"] not in failed and (row["trial_id"], row["judge_id"]) not in done for row in planned)
 
 
 def collect(lab: Lab, found: list[Garbage]) -> int:
