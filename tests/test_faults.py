@@ -17,9 +17,9 @@ from sweeps import (
     STUDY,
     Sweep,
     assert_same,
-    below,
     bridgelab,
     finish,
+    named,
     one_line,
     parts,
     start,
@@ -49,9 +49,9 @@ def small_disk(folder: Path) -> Iterator[bool]:
 
 
 def fill(lab: Path, sweep: Sweep, *, mounted: bool) -> None:
-    """Leaves no room on the disk; without a disk of its own, no file of the sweep may grow any more."""
+    """Leaves no room on the disk; without a disk of its own, no file of its workers may grow any more."""
     if not mounted:
-        for pid in [sweep.pid, *(pid for pid, name in below(sweep.pid) if name.startswith("ray::Implicit"))]:
+        for pid in named(sweep, "ray::Implicit"):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         return
     room = os.statvfs(lab)
