@@ -149,8 +149,8 @@ def main() -> None:
             "python": platform.python_version(),
         },
         "rows": measure(chosen.pack, chosen.pairs, chosen.long_pairs, chosen.seconds),
-        "notes": "share: of the time without checkpoints, by the clock and of the CPU. The spread of the pairs is the "
-        "machine's: what a save costs is far below it.",
+        "notes": "share: of the time without checkpoints, by the clock and of the CPU. Pairs are interleaved; what "
+        "else the machine does is in their spread.",
     }
     if chosen.json:
         print(json.dumps(found, indent=2))

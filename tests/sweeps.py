@@ -45,9 +45,9 @@ def start(folder: Path, *words: str, study: tuple[str, ...] = PLANE, **options: 
     return bridgelab(folder, "sweep", *study, "--pack", str(PACK), "--json", *words, **options)
 
 
-def finish(command: Sweep) -> dict:
+def finish(command: Sweep, timeout_s: float = 300) -> dict:
     """What a command tells that ends well."""
-    out, err = command.communicate(timeout=300)
+    out, err = command.communicate(timeout=timeout_s)
     assert command.returncode == 0, err
     return json.loads(out)
 

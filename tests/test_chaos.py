@@ -22,7 +22,7 @@ from bridgelab.results import Results
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SEED, N_KILLS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "10"))
-STUDY = ("label_efficiency", "--pair", "plane-plane", "--preset", "desk", "--seeds", str(2 + N_KILLS // 4))
+STUDY = ("label_efficiency", "--pair", "plane-plane", "--preset", "desk", "--seeds", str(2 + N_KILLS // 8))
 VICTIMS = {"worker": 6, "driver": 2, "raylet": 1, "gcs_server": 1}
 """What is killed, and how often beside the others: after all but a worker, Ray has to be started again."""
 DELAY_S = (0.3, 4.0)
@@ -76,10 +76,11 @@ def test_a_sweep_among_random_kills_is_the_undisturbed_one(tmp_path: Path) -> No
         kind, delay_s = chance.choices(list(VICTIMS), list(VICTIMS.values()))[0], chance.uniform(*DELAY_S)
         if not progressed(tmp_path, sweep, delay_s):
             break  # it came to its end before we could disturb it
-        killed[disturb(sweep, kind, spared)] += 1
+        killed[kind := disturb(sweep, kind, spared)] += 1
+        print(f"{time.monotonic() - began:.0f} s: {kind}", flush=True)
         if sweep.poll() is not None:
             sweep, spared = start(tmp_path, *ALWAYS, study=STUDY), set()
-    finish(sweep)
+    finish(sweep, timeout_s=1800)
     trials = Results(Lab(tmp_path / "lab")).read("trials").select(["pack_id", "resumed_at"]).to_pylist()
     resumed = {row["pack_id"] for row in trials if row["resumed_at"]}
     print(
