@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from .config import NUMERICS, content_id
+from .errors import LabError
 from .lab import Lab
 from .publication import finished_packs
 from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
@@ -17,7 +18,7 @@ from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
 GRACE_S = 24 * 3600.0
 """Younger things stay: a sweep that runs may be about to use them."""
 
-FOLDERS = ("models", "latents", "bridges", "packs", "panels", *(f"results/{table}" for table in SCHEMAS))
+FOLDERS = ("models", "latents", "bridges", "packs", "panels", "training", *(f"results/{table}" for table in SCHEMAS))
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,21 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
 
     Reached is what a trial in `trials` was made from, the judges of its metrics, and the bridge of every
     COMPLETE trial; packs until all their trials are finished. Results themselves are never garbage.
+    While a study of the lab is unfinished a sweep may be about to use what no result reaches yet: then
+    `grace_s` is a day at least.
     """
+    if _is_unfinished(lab):
+        grace_s = max(grace_s, GRACE_S)
     found = [*_unreached(lab), *_finished_packs(lab), *_leftovers(lab)]
     return [Garbage(path, lab.size(path), why) for path, why in found if lab.age_s(path) >= grace_s]
+
+
+def _is_unfinished(lab: Lab) -> bool:
+    """Whether a sweep may be running: some trial that was planned has neither failed nor all its metrics."""
+    results = Results(lab)
+    failed = {trial_id for trial_id, row in results.latest_attempts().items() if row["state"] == "FAIL"}
+    done, planned = results.evaluated(), results.read("members").select(["trial_id", "judge_id"]).to_pylist()
+    return any(row["trial_id"] not in failed and (row["trial_id"], row["judge_id"]) not in done for row in planned)
 
 
 def collect(lab: Lab, found: list[Garbage]) -> int:
@@ -101,6 +114,9 @@ def compact(lab: Lab) -> dict[str, int]:
                 parts[name] = results.read_part(table, name)
             except DamagedPartError:
                 continue
+            except LabError:
+                if lab.exists(f"results/{table}/{name}"):
+                    raise  # else somebody else has merged it meanwhile
         absorbed = {name for part in parts.values() for name in absorbed_by(part)}
         kept = [part.replace_schema_metadata() for name, part in parts.items() if name not in absorbed]
         if len(parts) > 1:

@@ -8,6 +8,7 @@ one a second time publishes the same.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 import uuid
@@ -62,7 +63,7 @@ class Lab:
         """The value in a published JSON file."""
         try:
             return json.loads(self.read(path))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LabError(f"{self.show(path)} is not JSON ({error}); remove it and run again") from None
 
     def open(self, path: str) -> Any:
@@ -76,9 +77,26 @@ class Lab:
         hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
             self._fs.create_dir(self._at(folder), recursive=True)
-            with self._fs.open_output_stream(self._at(hidden)) as stream:
-                stream.write(data)
-            self._fs.move(self._at(hidden), self._at(path))
+            try:
+                with self._fs.open_output_stream(self._at(hidden)) as stream:
+                    stream.write(data)
+                self._fs.move(self._at(hidden), self._at(path))
+            except OSError:
+                with contextlib.suppress(OSError):  # half a file on a disk that is full
+                    self._fs.delete_file(self._at(hidden))
+                raise
+
+    def publish_sealed(self, path: str, data: bytes) -> None:
+        """Publishes a file that begins with the sha256 of the rest: of tensors nobody else notices a changed bit."""
+        self.publish(path, hashlib.sha256(data).digest() + data)
+
+    def read_sealed(self, path: str) -> bytes | None:
+        """What `publish_sealed` wrote; None where there is nothing, or where it is damaged."""
+        if not self.exists(path):
+            return None
+        found = self.read(path)
+        digest, data = found[: hashlib.sha256().digest_size], found[hashlib.sha256().digest_size :]
+        return data if hashlib.sha256(data).digest() == digest else None
 
     def publish_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
         """Writes a folder of files so that readers see all of it or nothing.
@@ -89,15 +107,16 @@ class Lab:
         hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
             self._fs.create_dir(self._at(hidden), recursive=True)
-            for file_name, data in files.items():
-                with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
-                    stream.write(data)
             try:
+                for file_name, data in files.items():
+                    with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
+                        stream.write(data)
                 self._fs.move(self._at(hidden), self._at(path))
             except OSError:
+                with contextlib.suppress(OSError):
+                    self._fs.delete_dir(self._at(hidden))
                 if not self.exists(path):
                     raise
-                self._fs.delete_dir(self._at(hidden))
                 return False
         return True
 

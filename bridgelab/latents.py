@@ -75,6 +75,11 @@ def read(lab: Lab, latents_id: str) -> dict[Split, Latents]:
     return {split: _from_parquet(lab, f"latents/{latents_id}/{split}.parquet") for split in SPLITS}
 
 
+def _schema(width: int) -> pa.Schema:
+    vector = pa.list_(pa.float32(), width)
+    return pa.schema({"item": pa.int32(), "label": pa.uint8(), "mu": vector, "sigma": vector})
+
+
 def _to_parquet(latents: Latents) -> bytes:
     width = latents.mu.shape[1]
     columns = {
@@ -84,16 +89,21 @@ def _to_parquet(latents: Latents) -> bytes:
         "sigma": pa.FixedSizeListArray.from_arrays(pa.array(latents.sigma.ravel()), width),
     }
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    table = pa.table(columns, schema=_schema(width))
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()
 
 
 def _from_parquet(lab: Lab, path: str) -> Latents:
     try:
         with lab.open(path) as file:
-            table = pq.read_table(file)
+            table = pq.read_table(file, page_checksum_verification=True)
+        width = table.schema.field("mu").type.list_size
+        if not table.schema.equals(_schema(width)) or any(column.null_count for column in table.columns):
+            raise ValueError("it has other columns")
+        table.validate(full=True)
         mu, sigma = (np.stack(table[name].to_numpy(zero_copy_only=False)) for name in ("mu", "sigma"))
         return Latents(mu, sigma, table["label"].to_numpy().astype(np.int64))
-    except (pa.ArrowInvalid, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LabError(f"{lab.show(path)} does not hold latents ({reason}); remove its folder and run again") from None

@@ -46,9 +46,27 @@ def read_beat(lab: Lab, pack_id: str) -> Beat | None:
     """The lease of a pack; None where it has none, or was let go."""
     path = _path(pack_id)
     try:
-        return Beat(**lab.read_json(path)) if lab.exists(path) else None
+        beat = Beat(**lab.read_json(path)) if lab.exists(path) else None
     except (LabError, TypeError):
         return None  # gone between the two calls, with its pack, or not a lease at all
+    kinds = {} if beat is None else {name: type(value) for name, value in asdict(beat).items()}
+    return beat if all(kind is (str if name == "owner" else int) for name, kind in kinds.items()) else None
+
+
+def read_manifest(lab: Lab, pack_id: str) -> dict[str, Any] | None:
+    """What a pack's folder says of it; None where the pack ended while we looked, or the file is damaged."""
+    try:
+        found = lab.read_json(f"packs/{pack_id}/manifest.json")
+    except LabError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    columns: dict[str, tuple[type, ...]] = {"trials": (str,), "attempts": (int,), "judges": (str, type(None))}
+    lists = [found.get(name) for name in columns]
+    if not all(isinstance(one, list) and len(one) == len(found["trials"]) for one in lists):
+        return None
+    whole = all(isinstance(one, kind) for name, kind in columns.items() for one in found[name])
+    return found if whole and isinstance(found.get("study"), str) else None
 
 
 def release(lab: Lab, sweep_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import json
 import math
 import os
@@ -16,8 +15,9 @@ from scipy import special
 
 from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, TrialSpec, canonical, content_id
 from .domains import Split
-from .errors import InvalidValueError, LabError
+from .errors import InvalidValueError
 from .lab import Lab
+from .lease import read_manifest
 from .results import Results
 from .study import ResolvedStudy, Selection, resolve
 
@@ -178,11 +178,8 @@ def _states(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[dic
 
 def manifests(lab: Lab) -> list[dict[str, Any]]:
     """The packs that began and did not end, each with its pack_id."""
-    found = []
-    for name in lab.names("packs"):
-        with contextlib.suppress(LabError):  # the pack ended while we looked
-            found.append({"pack_id": name, **lab.read_json(f"packs/{name}/manifest.json")})
-    return found
+    found = {name: read_manifest(lab, name) for name in lab.names("packs")}
+    return [{**manifest, "pack_id": name} for name, manifest in found.items() if manifest is not None]
 
 
 def _adopted(lab: Lab, entries: Iterable[Entry]) -> tuple[PackPlan, ...]:

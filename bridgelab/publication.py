@@ -92,7 +92,7 @@ def finished_packs(lab: Lab) -> list[str]:
     return [
         pack["pack_id"]
         for pack in manifests(lab)
-        if all(map(finished, pack["trials"], pack["attempts"], pack.get("judges", [None] * len(pack["trials"]))))
+        if all(map(finished, pack["trials"], pack["attempts"], pack["judges"]))
     ]
 
 

@@ -141,6 +141,9 @@ def _with_nulls(table: str, part: pa.Table, name: str) -> pa.Table:
 MIGRATIONS: Mapping[int, Callable[[str, pa.Table], pa.Table]] = {1: _from_1_to_2, 2: _from_2_to_3}
 """Version -> what makes the next one of a part: readers do it as they read, and no row is lost."""
 
+MERGED = "part-merged-"
+"""How the name of a part begins that stands for others."""
+
 _KEYS: Mapping[str, Sequence[str]] = {
     "members": ("study_id", "arm_name", "replicate", "planned_at"),
     "trials": ("trial_id", "attempt"),
@@ -174,7 +177,7 @@ class Results:
             schema = SCHEMAS[table]
             if absorbed:
                 schema = schema.with_metadata({**schema.metadata, "bridgelab_absorbed": json.dumps(list(absorbed))})
-            pq.write_table(data.cast(schema), sink, compression="zstd")
+            pq.write_table(data.cast(schema), sink, compression="zstd", write_page_checksum=True)
             self.lab.publish(f"results/{table}/part-{part}.parquet", sink.getvalue())
 
     def read(self, table: str, *, where: pc.Expression | None = None) -> pa.Table:
@@ -183,8 +186,20 @@ class Results:
         A part that cannot be read is named in a warning and passed over. Raises LabError for a part
         that a newer bridgelab wrote.
         """
+        while True:
+            names = self.part_names(table)
+            try:
+                found = self._read(table, names, where)
+            except LabError:
+                if self.part_names(table) == names:
+                    raise
+                continue  # parts were merged under our eyes
+            if not any(name.startswith(MERGED) for name in set(self.part_names(table)) - set(names)):
+                return found
+
+    def _read(self, table: str, names: Sequence[str], where: pc.Expression | None) -> pa.Table:
         parts, absorbed = [], set()
-        for name in self.part_names(table):
+        for name in names:
             try:
                 part = self.read_part(table, name, where)
             except DamagedPartError as error:
@@ -219,12 +234,14 @@ class Results:
                         f"{self.lab.show(path)} is of schema {version}, newer than {SCHEMA_VERSION}; upgrade bridgelab"
                     )
                 file.seek(0)
-                part = pq.read_table(file, filters=where)
+                part = pq.read_table(file, filters=where, page_checksum_verification=True)
+                part.validate(full=True)
                 for older in range(version, SCHEMA_VERSION):
                     part = MIGRATIONS[older](table, part)
                 if not part.schema.equals(SCHEMAS[table]):
                     raise pa.ArrowInvalid("it has other columns")
-            except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+                absorbed_by(part)
+            except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise DamagedPartError(f"{self.lab.show(path)} is not a part of results ({reason}); left out") from None
         return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import re
@@ -14,14 +15,16 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import ClusterError, LabError
 from .lab import Lab
 from .planning import available_cpus
 
 CONNECT_TIMEOUT_S = 2.0
+GUARD_EVERY_S = 0.2
 HEALTH_TIMEOUT_S = 7.0
 MOST_TEMPORARY = 30
 """Characters of the temporary folder's path. A socket's name may have 107, and Ray adds up to 75 to ours."""
@@ -87,21 +90,48 @@ def cluster(address: str | None) -> Iterator[Path]:
     os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
     import ray
 
-    ours = not ray.is_initialized()
+    ours, guard = not ray.is_initialized(), _Guard()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if ours:
             _connect(address, folder)
+        if ours and address is None:
+            guard.watch(ray._private.worker.global_worker.node.dead_processes)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process without a word of ours
         yield Path(folder)
-    except ray.exceptions.RayError as error:
-        reason = str(error).splitlines()[0]
+    except (ray.exceptions.RayError, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and guard.died is None:
+            raise
+        reason = f"its {guard.died} ended" if guard.died else str(error).splitlines()[0]
         raise ClusterError(f"Ray died under the sweep ({reason}); the same command goes on") from None
     finally:
+        guard.stop()
         if ours:
             ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Guard:
+    """Interrupts the sweep when a process of its own cluster has died: Ray would wait, or end us without a word."""
+
+    def __init__(self) -> None:
+        self.died: str | None = None
+        self._stopped = threading.Event()
+
+    def watch(self, dead_processes: Callable[[], list[tuple[str, Any]]]) -> None:
+        threading.Thread(target=self._keep_looking, args=(dead_processes,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _keep_looking(self, dead_processes: Callable[[], list[tuple[str, Any]]]) -> None:
+        while not self._stopped.wait(GUARD_EVERY_S):
+            dead = [kind for kind, _ in dead_processes() if kind in ("raylet", "gcs_server")]
+            if dead:
+                self.died = dead[0]
+                _thread.interrupt_main()
+                return
 
 
 def n_slots(device: str) -> int:

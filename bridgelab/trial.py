@@ -77,23 +77,20 @@ class PackCheckpoint:
 
     def load(self, entries: Sequence[Entry]) -> dict[str, torch.Tensor] | None:
         """The latest snapshot of a pack of just these entries; None where there is none."""
-        path = self._path(entries)
-        if not self._lab.exists(path):
-            return None
-        try:
-            tensors: dict[str, torch.Tensor] = safetensors.torch.load(self._lab.read(path))
-        except safetensors.SafetensorError:
+        data = self._lab.read_sealed(self._path(entries))
+        if data is None:
             return None  # it begins anew, and comes to the same
+        tensors: dict[str, torch.Tensor] = safetensors.torch.load(data)
         return tensors
 
     def save_if_due(self, entries: Sequence[Entry], pack: Pack) -> None:
         if time.monotonic() - self._saved >= self._every_s:
-            self._lab.publish(self._path(entries), safetensors.torch.save(pack.snapshot()))
+            self._lab.publish_sealed(self._path(entries), safetensors.torch.save(pack.snapshot()))
             self._saved = time.monotonic()
 
     def _path(self, entries: Sequence[Entry]) -> str:
         members = content_id("checkpoint", {"trials": [[e.spec.trial_id, e.attempt] for e in entries]})
-        return f"{self._folder}/{members}.safetensors"
+        return f"{self._folder}/{members}.checkpoint"
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
-        """0 done; 1 some trials failed, or none was run or there."""
-        return 1 if self.failed or not (self.n_run or self.plan.count("cached")) else 0
+        """0 every trial is there, whoever ran it; 1 some failed."""
+        return 1 if self.failed else 0
 
 
 def sweep(
@@ -224,18 +224,29 @@ def _train_pack(
         if taken is None:
             tune.report({"elsewhere": True})
             return
+        if _is_done(lab, pack):
+            lab.remove(f"packs/{pack.pack_id}")  # another sweep published it after we planned
+            tune.report({"elsewhere": True})
+            return
         with taken as lease:
             checkpoint = PackCheckpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s)
             runtime = Runtime(pack.pack_id, device, checkpoint, on_chunk)
             found = run_pack(runtime, pack.entries, Surroundings(lab, store))
             lease.check()
-            rows = {table: to_ipc(data) for table, data in found.rows.items()}
-            unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
-            tune.report({"steps": pack.n_steps, "rows": rows, "unevaluated": unevaluated})
+        # The lease beats no more: whoever reads the report removes its folder.
+        rows = {table: to_ipc(data) for table, data in found.rows.items()}
+        unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
+        tune.report({"steps": pack.n_steps, "rows": rows, "unevaluated": unevaluated})
     except LostLeaseError:
         tune.report({"elsewhere": True})
     except LabError as error:
         tune.report({"lab_error": str(error)})
+
+
+def _is_done(lab: Lab, pack: PackPlan) -> bool:
+    attempts = Results(lab).latest_attempts()
+    new = [entry for entry in pack.entries if not entry.trained]
+    return bool(new) and all(attempts.get(e.spec.trial_id, {"attempt": -1})["attempt"] >= e.attempt for e in new)
 
 
 def _run_packs(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sweeps
 import torch
 
 from bridgelab import latents
@@ -54,6 +55,14 @@ def make_trial() -> MakeTrial:
         return TrialSpec(**fields | {"settings": with_keys(trial.settings, values)})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which nothing disturbed a sweep: what every other one is compared with."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert sweeps.finish(sweeps.start(folder))["run"] == sweeps.N_TRIALS
+    return folder
 
 
 class InMemory:

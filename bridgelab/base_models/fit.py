@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -60,22 +59,20 @@ class ModelCheckpoint:
     """Where the training of a model stands, in its own folder of the lab, at most `every_s` seconds old."""
 
     def __init__(self, lab: Lab, model_id: str, every_s: float = CHECKPOINT_EVERY_S) -> None:
-        self._lab, self._path, self._every_s = lab, f"training/{model_id}.safetensors", every_s
+        self._lab, self._path, self._every_s = lab, f"training/{model_id}.checkpoint", every_s
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Tensor] | None:
         """The latest state; None where there is none that can be read."""
-        if not self._lab.exists(self._path):
-            return None
-        try:
-            tensors: dict[str, Tensor] = safetensors.torch.load(self._lab.read(self._path))
-        except safetensors.SafetensorError:
+        data = self._lab.read_sealed(self._path)
+        if data is None:
             return None  # it begins anew, and comes to the same
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
         return tensors
 
     def save_if_due(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
         if time.monotonic() - self._saved >= self._every_s:
-            self._lab.publish(self._path, safetensors.torch.save(dict(state())))
+            self._lab.publish_sealed(self._path, safetensors.torch.save(dict(state())))
             self._saved = time.monotonic()
 
     def remove(self) -> None:
