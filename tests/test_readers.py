@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_results import rows_of
+from some_rows import rows_of
 
 from bridgelab import latents
 from bridgelab.base_models import Identity, checkpoint
@@ -22,10 +22,12 @@ from bridgelab.planning import manifests, plan
 from bridgelab.publication import manifest
 from bridgelab.results import SCHEMAS, Results
 from bridgelab.study import Selection, load_study
-from bridgelab.trial import Checkpoint, load_bridge, save_bridge
+from bridgelab.trial import PackCheckpoint, load_bridge, save_bridge
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=1)
 MODEL = ModelSpec(kind="vae", domain="digits", data_id="x", config=VAEConfig(hidden_dim=4, latent_dim=2), seed=0)
+ONE_TRIAL = {"trials": ["t"], "attempts": [0], "judges": [None], "study": "s"}
+KEYS = ["owner", "count", "trials", "attempts", "judges", "study"]
 MINE = """
 from bridgelab import Study
 
@@ -52,7 +54,11 @@ def results(table: str) -> Reader:
 
 def lease(lab: Lab) -> object:
     release(lab, "another")
-    return read_beat(lab, "p"), Watch(lab).look(), Lease.take(lab, "p", {"trials": ["t"]}, "another", {"p"})
+    return (
+        read_beat(lab, "p"),
+        Watch(lab).look(),
+        Lease.take(lab, "p", ONE_TRIAL, "another", {"p"}),
+    )
 
 
 def planned(lab: Lab) -> object:
@@ -67,17 +73,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make_trial, make_member, pla
         Results(lab).write(table, "a", rows_of(table, 3))
     entries, pack = [Entry(trial, attempt=0, trained=False)], Pack([make_member(trial)])
     save_bridge(lab, trial, {"w": torch.ones(3)})
-    Checkpoint(lab, "packs/p", 0).save_if_due(entries, pack)
+    PackCheckpoint(lab, "packs/p", 0).save_if_due(entries, pack)
     checkpoint.save(lab, MODEL, checkpoint.build(MODEL, get_domain("digits")), {})
     latents.make(lab, "l", Identity(), plane["a"])
     lab.publish("mine.py", MINE.encode())
     [planned_pack] = plan("label_efficiency", lab=lab, selection=SMOKE, n_workers=1, pack=9).packs
-    Lease.take(lab, "p", {"trials": ["t"]}, "one")
+    Lease.take(lab, "p", ONE_TRIAL, "one")
     Lease.take(lab, planned_pack.pack_id, manifest("label_efficiency", planned_pack), "one")
     saved = next(name for name in lab.names("packs/p") if name.endswith(".checkpoint"))
     others = {
         "bridge": Reader(f"bridges/{trial.trial_id}.safetensors", lambda lab: load_bridge(lab, trial.trial_id)),
-        "checkpoint": Reader(f"packs/p/{saved}", lambda lab: Checkpoint(lab, "packs/p").load(entries)),
+        "checkpoint": Reader(f"packs/p/{saved}", lambda lab: PackCheckpoint(lab, "packs/p").load(entries)),
         "model": Reader(
             f"models/{MODEL.model_id}/model.safetensors",
             lambda lab: checkpoint.load_base_model(lab, MODEL, get_domain("digits")),
@@ -93,10 +99,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make_trial, make_member, pla
 NAMES = [*SCHEMAS, "bridge", "checkpoint", "model", "latents", "lease", "manifest", "study"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["owner", "count", "trials", "attempts", "x"]), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
 )
 
 

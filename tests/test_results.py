@@ -1,6 +1,5 @@
 """The Parquet tables: typed, complete, and read without repeats."""
 
-import datetime as dt
 import io
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_rows import rows_of
 
 from bridgelab.config import DECODES
 from bridgelab.errors import LabError
@@ -18,21 +18,6 @@ from bridgelab.housekeeping import compact
 from bridgelab.lab import Lab
 from bridgelab.metrics import METRIC_VERSION, METRICS
 from bridgelab.results import SCHEMAS, Results
-
-WHEN = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
-
-
-def example(kind: pa.DataType, number: int) -> Any:
-    """Some value of an Arrow type."""
-    if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
-        return f"text {number}"
-    if pa.types.is_timestamp(kind):
-        return WHEN
-    return float(number) if pa.types.is_floating(kind) else number
-
-
-def rows_of(table: str, n: int) -> list[dict[str, Any]]:
-    return [{field.name: example(field.type, number) for field in SCHEMAS[table]} for number in range(n)]
 
 
 @pytest.mark.parametrize("table", SCHEMAS)
