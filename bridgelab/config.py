@@ -76,10 +76,12 @@ class BridgeConfig:
     n_layers: Count = 4
     hidden_dim: Count = 512
     "the trunks of encoder and decoder: n_layers ReLU layers of width hidden_dim"
-    heads: Literal["gated", "linear"] = "gated"
-    "gated mixing layers (Fig. 8), or one linear layer in their place"
+    heads: Literal["gated", "linear", "residual"] = "gated"
+    "gated mixing layers (Fig. 8); or in their place one linear layer, or its sum with a linear skip"
     conditional: Switch = True
     "whether encoder and decoder are told the domain (one-hot); an unconditional bridge sees zeros"
+    conditioned: Literal["both", "encoder", "decoder"] = field(default="both", metadata={"neutral": "both"})
+    "which of the two is told, where the bridge is conditional"
 
     reconstruction: Literal["sum", "half_sum", "mean"] = "sum"
     "squared error over the latent's dimensions: the text's sum, half of it (sigma = 1), or the mean"

@@ -34,6 +34,8 @@ from .errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNa
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
 
+MOST_REPLICATES = 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
@@ -232,8 +234,8 @@ def resolve(name: str, selection: Selection | None = None, data: str | Path | No
         recipe=recipe,
         overrides={key: value_of(base, key) for key in chosen.overrides},  # 2 and 2.0 are one value
         arms=_arms(study, pair, base, chosen.overrides),
-        n_replicates=_at_least_1("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
-        n_base=None if chosen.n_base is None else _at_least_1("--base-seeds", chosen.n_base, 1),
+        n_replicates=_replicates("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
+        n_base=None if chosen.n_base is None else _replicates("--base-seeds", chosen.n_base, 1),
     )
 
 
@@ -308,9 +310,9 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
         )
 
 
-def _at_least_1(option: str, value: int | None, default: int) -> int:
+def _replicates(option: str, value: int | None, default: int) -> int:
     if value is None:
         return default
-    if value < 1:
-        raise InvalidValueError(f"{option} {value}: give 1 or more")
+    if not 1 <= value <= MOST_REPLICATES:
+        raise InvalidValueError(f"{option} {value}: give 1 or more, and at most {MOST_REPLICATES}")
     return value

@@ -35,6 +35,24 @@ class LinearHead(nn.Module):
         return out_BO
 
 
+class ResidualHead(nn.Module):
+    """out = W_s x + W_d h: the skip without its gate."""
+
+    def __init__(self, n_in: int, n_hidden: int, n_out: int) -> None:
+        super().__init__()
+        self.skip = nn.Linear(n_in, n_out)
+        self.delta = nn.Linear(n_hidden, n_out)
+
+    def forward(self, x_BI: Tensor, h_BH: Tensor) -> Tensor:
+        """(B, O)."""
+        out_BO: Tensor = self.skip(x_BI) + self.delta(h_BH)
+        return out_BO
+
+
+HEADS: dict[str, type[nn.Module]] = {"gated": GatedMixing, "linear": LinearHead, "residual": ResidualHead}
+"""By the name that BridgeConfig gives them."""
+
+
 class SharedClassifier(nn.Module):
     """f, one linear layer on the shared space; with a gate: sigmoid(W_g z') * (W z' + b)."""
 

@@ -7,6 +7,7 @@ together. Shapes: B batch, L labelled batch, D latent, S shared, P directions, C
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,14 @@ from torch.nn import functional as F
 
 from ..base_models.vae import mlp
 from ..config import BridgeConfig, Side
-from .layers import GatedMixing, LinearHead, SharedClassifier
+from .layers import HEADS, SharedClassifier
 from .losses import cross_entropy, kl, l2_weight, sliced_wasserstein, squared_error
 
 SIGMA_FLOOR = 1e-6
 """Keeps log sigma finite where softplus underflows."""
+
+
+Part = Literal["encoder", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,18 @@ class Batch:
     "of the labelled batch, or of z_BD; UNLABELLED where there is none"
 
 
+def is_told(config: BridgeConfig, part: Part) -> bool:
+    """Whether the encoder or the decoder sees the domain's label, or zeros in its place."""
+    return config.conditional and config.conditioned in ("both", part)
+
+
 class BridgingVAE(nn.Module):
     """q(z'|z, d), g(z|z', d) and f(z'), shared by both domains."""
 
     def __init__(self, latent_dim: int, n_classes: int, config: BridgeConfig) -> None:
         super().__init__()
         self.config = config
-        head = GatedMixing if config.heads == "gated" else LinearHead
+        head = HEADS[config.heads]
         n_in, n_shared = latent_dim + 2, config.shared_dim + 2  # + 2: the one-hot domain label
         depth, width = config.n_layers, config.hidden_dim
         self.encoder_trunk = mlp(n_in, width, depth - 1, width)
@@ -54,13 +63,13 @@ class BridgingVAE(nn.Module):
 
     def encode(self, z_BD: Tensor, side: Side) -> tuple[Tensor, Tensor]:
         """Mean and deviation of q(z'|z, d), each (B, S)."""
-        x_BI = self._with_domain(z_BD, side)
+        x_BI = self._with_domain(z_BD, side, "encoder")
         h_BH = F.relu(self.encoder_trunk(x_BI))
         return self.encoder_mu(x_BI, h_BH), F.softplus(self.encoder_sigma(x_BI, h_BH)) + SIGMA_FLOOR
 
     def decode(self, z_BS: Tensor, side: Side) -> Tensor:
         """g(z', d), (B, D)."""
-        x_BI = self._with_domain(z_BS, side)
+        x_BI = self._with_domain(z_BS, side, "decoder")
         z_hat_BD: Tensor = self.decoder_head(x_BI, F.relu(self.decoder_trunk(x_BI)))
         return z_hat_BD
 
@@ -84,6 +93,6 @@ class BridgingVAE(nn.Module):
             total = total + c.beta_cls * cross_entropy(self.classifier(labelled_LS), batch.labels_L)
         return total + c.beta_swd * sliced_wasserstein(shared[0], shared[1], directions_PS, c.swd)
 
-    def _with_domain(self, x: Tensor, side: Side) -> Tensor:
-        one_hot = x.new_tensor([side == "a", side == "b"]) * self.config.conditional
+    def _with_domain(self, x: Tensor, side: Side, part: Part) -> Tensor:
+        one_hot = x.new_tensor([side == "a", side == "b"]) * is_told(self.config, part)
         return torch.cat([x, one_hot.expand(len(x), 2)], dim=-1)

@@ -26,7 +26,7 @@ from ..config import BridgeConfig, TrialSpec
 from ..latents import Latents
 from .layout import Layout
 from .losses import cross_entropy, kl, l2_weight, sliced_wasserstein, squared_error
-from .model import SIGMA_FLOOR, BridgingVAE
+from .model import SIGMA_FLOOR, BridgingVAE, Part, is_told
 from .streams import CHUNK_STEPS, Chunk, TrialStreams
 
 TERMS = ("total", "l2_a", "l2_b", "kl_a", "kl_b", "swd", "cls_a", "cls_b")
@@ -80,11 +80,15 @@ class StackedBridges:
         # A linear head is a gate that stands at 1; an unconditional bridge sees zeros for the domain.
         self.n_shared = configs[0].shared_dim
         self.shut_K11 = per_member([float(c.heads == "linear") for c in configs])
-        self.conditional_K11 = per_member([float(c.conditional) for c in configs])
+        self.residual_K11 = per_member([float(c.heads == "residual") for c in configs]).bool()
+        self.any_residual = any(c.heads == "residual" for c in configs)
+        self.told_K11 = {
+            part: per_member([float(is_told(c, part)) for c in configs]) for part in ("encoder", "decoder")
+        }
 
-    def domain(self, side_R: Tensor) -> Tensor:
-        """One-hot domain labels (K, R, 2) of rows on side 0 (a) or 1 (b)."""
-        return F.one_hot(side_R, 2) * self.conditional_K11
+    def domain(self, side_R: Tensor, part: Part) -> Tensor:
+        """One-hot domain labels (K, R, 2), as that part sees them, of rows on side 0 (a) or 1 (b)."""
+        return F.one_hot(side_R, 2) * self.told_K11[part]
 
     def encode(self, z_KRD: Tensor, domain_KR2: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of q(z'|z, d), each (K, R, S)."""
@@ -110,7 +114,9 @@ class StackedBridges:
             h_KRH = torch.relu(self._linear(f"{name}.{i}", h_KRH))
         delta, gate = self._linear(f"{name}.head", h_KRH).chunk(2, dim=-1)
         g = torch.maximum(torch.sigmoid(gate), self.shut_K11)
-        return torch.lerp(self._linear(f"{name}.skip", x_KRI), delta, g)  # (1 - g) * skip + g * delta
+        skip = self._linear(f"{name}.skip", x_KRI)
+        mixed = torch.lerp(skip, delta, g)  # (1 - g) * skip + g * delta
+        return torch.where(self.residual_K11, skip + delta, mixed) if self.any_residual else mixed
 
     def _linear(self, block: str, x_KRI: Tensor) -> Tensor:
         return torch.baddbmm(self.w[f"{block}.bias"], x_KRI, self.w[f"{block}.weight"])
@@ -238,7 +244,8 @@ class Pack:
         labelled = 0 if configs[0].labelled_batch == "masked" else configs[0].labelled_batch_size
         sides = torch.tensor([0, 1, 0, 1], device=self.device)
         counts = torch.tensor([b, b, labelled, labelled], device=self.device)
-        self._domain_KR2 = self._bridges.domain(sides.repeat_interleave(counts))
+        self._encoded_as = self._bridges.domain(sides.repeat_interleave(counts), "encoder")
+        self._decoded_as = self._bridges.domain(sides.repeat_interleave(counts)[: 2 * b], "decoder")
 
     def _next_chunk(self) -> Chunk:
         """The next draws of all members, with K after T: z (T, K, R, D) and so on."""
@@ -291,9 +298,9 @@ class Pack:
         def by_side(rows: Tensor) -> Tensor:
             return rows[:, : 2 * b].reshape(len(rows), 2, b, -1)
 
-        mu_KRS, sigma_KRS = self._bridges.encode(z_KRD, self._domain_KR2)
+        mu_KRS, sigma_KRS = self._bridges.encode(z_KRD, self._encoded_as)
         shared_KRS = mu_KRS + sigma_KRS * noise_KRS
-        z_hat_KRD = self._bridges.decode(shared_KRS[:, : 2 * b], self._domain_KR2[:, : 2 * b])
+        z_hat_KRD = self._bridges.decode(shared_KRS[:, : 2 * b], self._decoded_as)
         l2_K2 = squared_error(by_side(z_KRD), by_side(z_hat_KRD))
         kl_K2 = kl(by_side(mu_KRS), by_side(sigma_KRS))
         swd_K = sliced_wasserstein(shared_KRS[:, :b], shared_KRS[:, b : 2 * b], directions_KPS, c.swd)

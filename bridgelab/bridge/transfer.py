@@ -54,11 +54,12 @@ def cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int
 
 
 def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, Tensor, Tensor]:
-    own, other = (bridges.domain(torch.full((z_KND.shape[1],), side)) for side in (source, 1 - source))
-    mu_KNS, sigma_KNS = bridges.encode(z_KND, own)
+    own, other = (torch.full((z_KND.shape[1],), side) for side in (source, 1 - source))
+    mu_KNS, sigma_KNS = bridges.encode(z_KND, bridges.domain(own, "encoder"))
     shared_KNS = mu_KNS + sigma_KNS * noise_KNS
     classes_KN = bridges.classify(shared_KNS).argmax(-1)
-    return bridges.decode(shared_KNS, other), bridges.decode(shared_KNS, own), classes_KN
+    transferred, back = (bridges.decode(shared_KNS, bridges.domain(side, "decoder")) for side in (other, own))
+    return transferred, back, classes_KN
 
 
 def _chunks(rows_KNX: Tensor) -> list[Tensor]:

@@ -19,15 +19,18 @@ COMPANY = [
     {"n_labels": 10},
     {"bridge.conditional": False, "bridge.beta_swd": 0.0},
     {"bridge.heads": "linear"},
-    {"bridge.beta_cls": 0.0},
+    {"bridge.beta_cls": 0.0, "bridge.heads": "residual"},
     {"bridge.reconstruction": "sum", "bridge.learning_rate": 1e-4},
     {"bridge.classifier_trained": False, "bridge.unlabelled_batch": "label_balanced"},
-    {"bridge.beta_kl": 1.0, "labelled": "independent"},
+    {"bridge.beta_kl": 1.0, "labelled": "independent", "bridge.conditioned": "decoder"},
 ]
 """Eight members of one shape that differ in everything that members of a pack may differ in."""
 
 FORMS = [
     *COMPANY,
+    {"bridge.heads": "residual"},
+    {"bridge.conditioned": "encoder"},
+    {"bridge.conditioned": "decoder", "bridge.heads": "residual"},
     {"bridge.labelled_batch": "masked", "n_labels": 300},
     {"bridge.swd": "absolute"},
     {"bridge.swd": "root", "bridge.classifier": "gated"},
