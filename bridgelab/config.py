@@ -212,6 +212,8 @@ class Study:
     rebuilds: str = "-"
     "the table or figure of the paper that it rebuilds"
     pair: str = "digits-digits"
+    recipe: str = "default"
+    "the one that it starts from, where none is asked for"
     base: Mapping[str, Value] = field(default_factory=dict)
     "what holds in every arm"
     grid: Mapping[str, Literal["the label counts of the domains"] | Values] = field(default_factory=dict)

@@ -20,21 +20,26 @@ Store = Mapping[tuple[str, Side], Any]
 """The samples of (domain, side) in Ray's object store."""
 
 
-def make_models(lab: Lab, found: Plan, samples: Store, folder: Path, workers: int) -> Iterator[ModelSpec]:
+def make_models(
+    lab: Lab, found: Plan, samples: Store, folder: Path, workers: int, every_s: float
+) -> Iterator[ModelSpec]:
     """Makes what a plan lacks; yields each spec when it is done.
 
     With one worker each, they train side by side, as many as there are cores; with several, one after
-    the other. Raises ModelError for one that does not train.
+    the other. Every `every_s` seconds each keeps a checkpoint in the lab, from which whoever makes it next
+    goes on. Raises ModelError for one that does not train.
     """
     if workers == 1:
-        yield from _side_by_side(lab, found, samples)
+        yield from _side_by_side(lab, found, samples, every_s)
         return
     by_data = _by_data(found, samples)
     for spec in found.judges:
-        _share(folder, workers, f"judge-{spec.model_id}", _judge_loop, (lab.address, spec, by_data[spec.data_id]))
+        _share(
+            folder, workers, f"judge-{spec.model_id}", _judge_loop, (lab.address, spec, by_data[spec.data_id], every_s)
+        )
         yield spec
     for job in found.jobs:
-        given = (lab.address, job, samples[job.spec.domain, job.side])
+        given = (lab.address, job, samples[job.spec.domain, job.side], every_s)
         _share(folder, workers, f"base-{job.spec.model_id}", _base_model_loop, given)
         yield job.spec
 
@@ -43,17 +48,17 @@ def _by_data(found: Plan, samples: Store) -> dict[str, Any]:
     return {d.data_id(side): samples[d.name, side] for side, d in zip(SIDES, found.study.pair, strict=True)}
 
 
-def _side_by_side(lab: Lab, found: Plan, samples: Store) -> Iterator[ModelSpec]:
+def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float) -> Iterator[ModelSpec]:
     """A base model trains while its judge still does, and waits for it at the end."""
     import ray
 
     by_data = _by_data(found, samples)
     judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
-    judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id]) for spec in found.judges}
+    judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id], every_s) for spec in found.judges}
     pending = {ref: spec for spec, ref in judges.items()}
     for job in found.jobs:
         judge = [judges[job.judge]] if job.judge in judges else []
-        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], judge)] = job.spec
+        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], every_s, judge)] = job.spec
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
         with _telling():
@@ -61,23 +66,27 @@ def _side_by_side(lab: Lab, found: Plan, samples: Store) -> Iterator[ModelSpec]:
         yield pending.pop(done[0])
 
 
-def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples]) -> None:
+def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float) -> None:
     import torch
 
     from .base_models import pretrain
 
     torch.set_num_threads(1)
-    pretrain.make_judge(Lab(address), spec, samples)
+    pretrain.make_judge(Lab(address), spec, samples, checkpoint_every_s=every_s)
 
 
-def _base_model_task(address: str, job: BaseModelJob, samples: Mapping[Split, Samples], judge: list[Any]) -> None:
+def _base_model_task(
+    address: str, job: BaseModelJob, samples: Mapping[Split, Samples], every_s: float, judge: list[Any]
+) -> None:
     import ray
     import torch
 
     from .base_models import pretrain
 
     torch.set_num_threads(1)
-    pretrain.make_base_model(Lab(address), job, samples, wait_for_judge=lambda: ray.get(judge))
+    pretrain.make_base_model(
+        Lab(address), job, samples, wait_for_judge=lambda: ray.get(judge), checkpoint_every_s=every_s
+    )
     _encode(address, job, samples)
 
 
@@ -116,8 +125,8 @@ def _judge_loop(config: Mapping[str, Any]) -> None:
 
     from .base_models import pretrain
 
-    address, spec, samples = config["given"]
-    pretrain.make_judge(Lab(address), spec, ray.get(samples), _team())
+    address, spec, samples, every_s = config["given"]
+    pretrain.make_judge(Lab(address), spec, ray.get(samples), _team(), every_s)
 
 
 def _base_model_loop(config: Mapping[str, Any]) -> None:
@@ -125,9 +134,9 @@ def _base_model_loop(config: Mapping[str, Any]) -> None:
 
     from .base_models import pretrain
 
-    address, job, ref = config["given"]
+    address, job, ref, every_s = config["given"]
     samples, team = ray.get(ref), _team()
-    pretrain.make_base_model(Lab(address), job, samples, team)
+    pretrain.make_base_model(Lab(address), job, samples, team, checkpoint_every_s=every_s)
     if team.rank == 0:
         _encode(address, job, samples)
 

@@ -45,7 +45,7 @@ class Selection:
     preset: str | None = None
     "None: desk"
     recipe: str | None = None
-    "None: default"
+    "None: the study's own"
     n_replicates: int | None = None
     n_base: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -220,7 +220,7 @@ def resolve(name: str, selection: Selection | None = None, data: str | Path | No
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
     pair = get_pair(chosen.pair or study.pair, data)
-    preset, recipe = chosen.preset or "desk", chosen.recipe or "default"
+    preset, recipe = chosen.preset or "desk", chosen.recipe or study.recipe
     presets = (pair[0].preset(preset), pair[1].preset(preset))
     if recipe not in RECIPES:
         raise UnknownNameError("recipe", recipe, RECIPES)

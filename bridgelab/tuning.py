@@ -136,7 +136,7 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> t
     }
     n_models = len(found.judges) + len(found.jobs)
     work.progress.models(0, n_models)
-    for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers), 1):
+    for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s), 1):
         work.progress.models(done, n_models)
     n_run, tried, unevaluated = 0, set[str](), dict[str, tuple[str, str]]()
     while True:

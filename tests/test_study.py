@@ -13,12 +13,23 @@ from bridgelab.study import Selection, load_study, resolve, study_names
 @pytest.mark.parametrize("name", study_names())
 @pytest.mark.parametrize("preset", ["smoke", "desk"])
 @pytest.mark.parametrize("pair", ["digits-digits", "plane-plane"])
-@pytest.mark.parametrize("recipe", ["default", "paper"])
-def test_every_study_resolves_in_every_preset_pair_and_recipe(name: str, preset: str, pair: str, recipe: str) -> None:
-    resolved = resolve(name, Selection(pair=pair, preset=preset, recipe=recipe))
-    trials = {member.trial.trial_id for member in resolved.members}
-    assert len(trials) == len(resolved.arms) * resolved.n_replicates
+@pytest.mark.parametrize("recipe", [None, "default", "paper"])
+def test_every_study_resolves_in_every_preset_pair_and_recipe(
+    name: str, preset: str, pair: str, recipe: str | None
+) -> None:
+    selection = Selection(pair=pair, preset=preset, recipe=recipe)
+    if (name, pair) == ("ambiguities", "plane-plane"):
+        with pytest.raises(InvalidValueError, match="hold different samples"):
+            resolve(name, selection)  # "same labels" needs two models of one set
+        return
+    resolved = resolve(name, selection)
+    assert len(resolved.members) == len(resolved.arms) * resolved.n_replicates
     assert resolved.reference in {arm.name for arm in resolved.arms}
+
+
+def test_a_study_starts_from_its_own_recipe_unless_another_is_asked_for() -> None:
+    assert resolve("ambiguities").recipe == "paper"
+    assert resolve("ambiguities", Selection(recipe="default")).recipe == "default"
 
 
 def test_label_counts_are_those_of_the_domain() -> None:

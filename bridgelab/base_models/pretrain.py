@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import BaseModelJob, ClassifierConfig, ModelSpec, VAEConfig, stream_seed
+from ..config import CHECKPOINT_EVERY_S, BaseModelJob, ClassifierConfig, ModelSpec, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
 from ..errors import InvalidValueError
 from ..lab import Lab
@@ -88,11 +88,13 @@ def _stream(spec: ModelSpec, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make_judge(lab: Lab, spec: ModelSpec, samples: Splits, team: Team = ALONE) -> None:
+def make_judge(
+    lab: Lab, spec: ModelSpec, samples: Splits, team: Team = ALONE, checkpoint_every_s: float = CHECKPOINT_EVERY_S
+) -> None:
     """Trains a judge and publishes it with its accuracy on validation and test, unless it is there."""
     if spec.kind == "rule" or lab.exists(f"models/{spec.model_id}"):
         return
-    kept = ModelCheckpoint(lab, spec.model_id)
+    kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
     model = train_classifier(spec, get_domain(spec.domain), samples, team, kept)
     if team.rank == 0:
         accuracy = {
@@ -110,6 +112,7 @@ def make_base_model(
     samples: Splits,
     team: Team = ALONE,
     wait_for_judge: Callable[[], object] = lambda: None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> None:
     """Trains a base model and publishes it with its reconstruction accuracy, unless it is there.
 
@@ -119,7 +122,7 @@ def make_base_model(
     spec, domain = job.spec, get_domain(job.spec.domain)
     if spec.kind == "identity" or lab.exists(f"models/{spec.model_id}"):
         return
-    kept = ModelCheckpoint(lab, spec.model_id)
+    kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
     model = train_vae(spec, domain, samples, team, kept)
     if team.rank == 0:
         wait_for_judge()

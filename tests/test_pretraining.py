@@ -1,0 +1,43 @@
+"""Base models by Ray Train: the same loop, shared by workers that may die."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from sweeps import ALWAYS, bridgelab, finish, named, wait_until
+
+from bridgelab.base_models import checkpoint, pretrain
+from bridgelab.domains import get_domain
+from bridgelab.lab import Lab
+from bridgelab.study import Selection, resolve
+
+WORDS = ("label_efficiency", "--preset", "smoke", "--seeds", "1", "--workers", "2", "--json")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_models_of_two_workers_survive_a_death_and_are_those_of_one(tmp_path: Path) -> None:
+    sweep = bridgelab(tmp_path, "sweep", *WORDS, *ALWAYS)
+    training = tmp_path / "lab/training"
+    wait_until(lambda: list(training.glob("[!.]*.checkpoint")), sweep)
+    os.kill(named(sweep, "ray::RayTrainWo")[-1], signal.SIGKILL)
+    assert finish(sweep)["run"] == 6
+    assert not list(training.iterdir())
+    lab, digits = Lab(tmp_path / "lab"), get_domain("digits")
+    trial = resolve("label_efficiency", Selection(preset="smoke")).members[0].trial
+    shared = checkpoint.load(lab, trial.judge_a, digits)
+    alone = pretrain.train_classifier(trial.judge_a, digits, digits.load("a"))
+    # The same batches and the same draws: only the order of a sum differs.
+    x = torch.from_numpy(digits.load("a")["test"].x)
+    assert float((shared.classify(x) == alone.classify(x)).float().mean()) > 0.97
+
+
+def test_batches_that_workers_cannot_share_evenly_are_refused() -> None:
+    from bridgelab.base_models.fit import Team
+    from bridgelab.errors import InvalidValueError
+
+    trial, digits = resolve("label_efficiency", Selection(preset="smoke")).members[0].trial, get_domain("digits")
+    with pytest.raises(InvalidValueError, match="--workers 3: batches of 64 rows"):
+        pretrain.train_classifier(trial.judge_a, digits, digits.load("a"), Team(rank=0, size=3))
