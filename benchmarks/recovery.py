@@ -1,6 +1,6 @@
 """How long the same command takes to make new progress after each fault: real sweeps, really disturbed.
 
-    PYTHONPATH=tests python benchmarks/recovery.py --json
+    PYTHONPATH=tests/shared python benchmarks/recovery.py --json
 
 Counted from the start of the command (for a worker: from its death) to the first checkpoint that is newer than
 the fault. `none` is the same for a lab without anything to go on from: starting Ray and torch is in every figure.
