@@ -18,7 +18,16 @@ from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
 GRACE_S = 24 * 3600.0
 """Younger things stay: a sweep that runs may be about to use them."""
 
-FOLDERS = ("models", "latents", "bridges", "packs", "panels", "training", *(f"results/{table}" for table in SCHEMAS))
+FOLDERS = (
+    "",
+    "models",
+    "latents",
+    "bridges",
+    "packs",
+    "panels",
+    "training",
+    *(f"results/{table}" for table in SCHEMAS),
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ def _finished_packs(lab: Lab) -> Iterator[tuple[str, str]]:
 def _leftovers(lab: Lab) -> Iterator[tuple[str, str]]:
     for folder in FOLDERS:
         for name in lab.leftovers(folder):
-            yield f"{folder}/{name}", "a write or a removal that was cut short"
+            yield f"{folder}/{name}".lstrip("/"), "a write or a removal that was cut short"
 
 
 def scattered(lab: Lab) -> dict[str, int]:

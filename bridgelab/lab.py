@@ -163,7 +163,7 @@ class Lab:
     def check_writable(self) -> None:
         """Raises LabError unless a file can be written here and read back; leaves nothing behind."""
         there = self.exists("")
-        probe = f"probe-{uuid.uuid4().hex}"
+        probe = f".probe-{uuid.uuid4().hex}"
         self.publish(f"{probe}/written", b"bridgelab")
         if self.read(f"{probe}/written") != b"bridgelab":
             raise LabError(f"the lab {self.location} does not give back what is written to it")

@@ -112,8 +112,8 @@ def publish_rows(lab: Lab, pack: PackPlan, rows: Mapping[str, pa.Table]) -> None
 
 
 def lost_rows(pack: PackPlan) -> pa.Table:
-    """Rows of trials whose worker died more than once."""
-    text = "the worker that trained this trial's pack died twice"
+    """Rows of trials whose workers died too often."""
+    text = "the workers that trained this trial's pack died again and again"
     rows = [
         {
             "trial_id": entry.spec.trial_id,

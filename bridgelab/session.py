@@ -175,7 +175,7 @@ def check_workers(lab: Lab) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    folder = f"probe-{uuid.uuid4().hex}"
+    folder = f".probe-{uuid.uuid4().hex}"
     task = ray.remote(num_cpus=0)(_probe_task)
     try:
         lab.publish(f"{folder}/driver", folder.encode())

@@ -6,6 +6,7 @@ The driver alone writes rows (`publication`); workers write models, latents and 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ from .study import ResolvedStudy, Selection, resolve
 
 KEEP = ("all", "tables", "best")
 REPORT_EVERY_S = 0.5
+MOST_DEATHS = 4
+"""A pack whose worker died so often is lost."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ def sweep(
 
     Trials that the lab has are not run again, from whichever study they come. A sweep that was stopped,
     in whatever way, goes on from its checkpoints; two sweeps on one lab share the work. `address` is that
-    of a Ray cluster (None: a local one is started and ended), `workers` that of Ray Train workers which share
-    each base model. Raises ClusterError for a cluster or device
-    that cannot be had, LabError for a lab that cannot be read or written.
+    of a Ray cluster (None: a local one is started and ended), and `workers` of Ray Train share each base
+    model. Raises ClusterError for a cluster or device that cannot be had, LabError for a lab that cannot
+    be read or written.
     """
     started = time.monotonic()
     lab = Lab.of(lab)
@@ -282,9 +285,10 @@ def _run_packs(
             storage_path=str(folder / "tune"),
             callbacks=[_callback(board)],
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=MOST_DEATHS - 1),
         ),
     )
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what a worker died of is told by the board
     tuner.fit()
     if board.lab_error:
         raise LabError(board.lab_error)
