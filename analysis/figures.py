@@ -51,7 +51,7 @@ def positions(run: Run) -> pd.DataFrame:
         number, label = of_all if value == "all" else (float(value), f"{value:,}")
         rows.append({"arm_index": arm["arm_index"], "number": number, "label": label})
     found = pd.DataFrame(rows)
-    smallest = found.loc[found["number"] > 0, "number"].min()
+    smallest = min((n for n in found["number"] if n > 0), default=1.0)
     found["position"] = [math.log10(n) if n > 0 else math.log10(smallest) - 1 for n in found["number"]]
     return found[["arm_index", "position", "label"]]
 

@@ -147,9 +147,11 @@ def _decodings(run: Run) -> str:
         shown = [_mean_then_sample(by_metric[metric]) for metric in figures.DIRECTIONS]
         rows.append([str(name), *(tables.number(value) for pair in shown for value in pair)])
     head = ["arm", *(f"{name}, {how}" for name, _ in figures.DIRECTIONS.values() for how in ("mean", "sample"))]
+    table = _table("", [head, *rows])
     return f"""<h2>From means and from samples</h2>
-<p class="quiet">Transfer accuracy where latents and shared codes are the means of their posteriors, and where they are
-samples. The table above shows one of them, as the recipe says.</p>{_table("", [head, *rows])}"""
+<p class="quiet">Means of transfer accuracy over the replicates, where latents and shared codes are the means of their
+posteriors, and where they are samples. The table above shows one of them, as the recipe says.</p>
+{table}"""
 
 
 def _mean_then_sample(one: Mapping[Any, Any]) -> tuple[float, float]:

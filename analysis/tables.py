@@ -167,5 +167,14 @@ def _latex(run: Run) -> str:
     return "\n".join(lines)
 
 
+LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "→": r"$\to$",
+}
+
+
 def _escape(text: str) -> str:
-    return text.replace("_", r"\_").replace("%", r"\%").replace("→", r"$\to$")
+    return "".join(LATEX.get(character, character) for character in text)

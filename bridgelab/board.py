@@ -47,7 +47,7 @@ class Board:
         self.lab_error: str | None = None
         self.unevaluated: dict[str, tuple[str, str]] = {}
         "trial_id -> (failure class, text) of trials whose predictions could not be made"
-        self.n_done = 0
+        self.done: set[str] = set()
         "trials whose rows were published"
         self._tell()
 
@@ -71,14 +71,14 @@ class Board:
             return
         try:
             publish_rows(self._lab, pack, tables)
-            self.n_done += len({i for t in ("trials", "metrics") if t in tables for i in _ids(tables[t])})
+            self.done |= {i for t in ("trials", "metrics") if t in tables for i in _ids(tables[t])}
         except LabError as error:
             self.lab_error = str(error)
 
     def _tell(self) -> None:
         n_steps = sum(pack.n_steps for pack in self._packs.values())
         n_trials = sum(len(pack.entries) for pack in self._packs.values())
-        self._progress.steps(sum(self._steps.values()), n_steps, self.n_done, n_trials)
+        self._progress.steps(sum(self._steps.values()), n_steps, len(self.done), n_trials)
 
 
 def _ids(rows: pa.Table) -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .config import ClassifierConfig, Settings, VAEConfig
 from .errors import LabError, UnknownNameError
-from .keys import KEYS
+from .keys import value_in, value_of, with_keys
 from .lab import Lab
 from .results import Results
-from .study import Selection, load_study, study_names
+from .study import Selection, check_replicates, load_study, study_names
 
 
 def studies_in(lab: str | Lab) -> list[str]:
@@ -35,32 +38,61 @@ def members_of(lab: str | Lab, study: str, selection: Selection | None = None, s
     """The members of a study's latest run that agrees with the selection: a row an arm and replicate.
 
     What a selection leaves out, any run agrees with; its number of replicates is the most that are shown.
-    Raises LabError where the lab has no such run, UnknownNameError for a key that does not exist.
+    Raises LabError where the lab has no such run, InvalidValueError and UnknownNameError for what none can be.
     """
-    chosen = selection or Selection()
-    for key in chosen.overrides:
-        if key not in KEYS:
-            raise UnknownNameError("key", key, KEYS)
-    lab = Lab.of(lab)
+    chosen, lab = selection or Selection(), Lab.of(lab)
+    check_replicates("--seeds", chosen.n_replicates, 1)
+    check_replicates("--base-seeds", chosen.n_base, 1)
+    chosen = replace(chosen, overrides={key: _typed(key, value) for key, value in chosen.overrides.items()})
     rows = Results(lab).read("members", where=pc.field("study") == study)
     found = latest_id(rows, chosen) if study_id is None else study_id
+    if found is None and rows.num_rows:
+        _name_what_differs(study, rows, chosen)
     rows = rows.filter(pc.field("study_id") == found) if found else rows.slice(0, 0)
     if chosen.n_replicates is not None:
         rows = rows.filter(pc.field("replicate") < chosen.n_replicates)
     if not rows.num_rows:
-        what = "run" if chosen == Selection() and study_id is None else "such run"
-        raise LabError(f"{lab.location} has no {what} of '{study}'; run `bridgelab sweep {study}` first")
+        given = study if study in study_names() else f"{study}.py"
+        command = shlex.join(["bridgelab", "sweep", given, *chosen.words])
+        what = "no such run" if chosen.words else "no run"
+        raise LabError(f"{lab.location} has {what} of '{study}'; run `{command}` first")
     return _latest_plan(rows)
 
 
 def latest_id(members: pa.Table, selection: Selection | None = None) -> str | None:
     """The study_id of the run that was planned last, of those that agree with a selection."""
     chosen, latest = selection or Selection(), None
-    columns = ["study_id", "pair", "preset", "recipe", "definition", "planned_at"]
-    for row in _distinct(members.select(columns).to_pylist(), "study_id"):
+    for row in _runs(members):
         if _agrees(row, chosen) and (latest is None or row["planned_at"] > latest["planned_at"]):
             latest = row
     return None if latest is None else str(latest["study_id"])
+
+
+def runs_in(lab: str | Lab) -> list[tuple[str, str]]:
+    """(study, study_id) of every run that a lab has members of, study by study, the latest run first."""
+    rows = sorted(_runs(Results(Lab.of(lab)).read("members")), key=lambda row: row["planned_at"], reverse=True)
+    return [(row["study"], row["study_id"]) for row in sorted(rows, key=lambda row: str(row["study"]))]
+
+
+def _runs(members: pa.Table) -> Iterable[Mapping[str, Any]]:
+    columns = ["study", "study_id", "pair", "preset", "recipe", "definition", "planned_at"]
+    return _distinct(members.select(columns).to_pylist(), "study_id")
+
+
+def _name_what_differs(study: str, members: pa.Table, chosen: Selection) -> None:
+    """Raises UnknownNameError for a pair, preset or recipe that no run of the study has."""
+    for name in ("pair", "preset", "recipe"):
+        value, known = getattr(chosen, name), {row[name] for row in _runs(members)}
+        if value is not None and value not in known:
+            raise UnknownNameError(f"run of '{study}' with --{name}", value, known)
+
+
+def _typed(key: str, value: Any) -> Any:
+    """The value of a setting as a run has it. Raises UnknownNameError or InvalidValueError."""
+    any_settings = Settings(
+        vae_a=VAEConfig(), vae_b=VAEConfig(), judge_a=ClassifierConfig(), judge_b=ClassifierConfig()
+    )
+    return value_of(with_keys(any_settings, {key: value}), key)
 
 
 def _agrees(row: Mapping[str, Any], chosen: Selection) -> bool:
@@ -69,8 +101,14 @@ def _agrees(row: Mapping[str, Any], chosen: Selection) -> bool:
     return (
         all(value is None or row[name] == value for name, value in asked.items())
         and chosen.n_base in (None, definition["n_base"])
-        and all(definition["overrides"].get(key) == value for key, value in chosen.overrides.items())
+        and all(_set_to(definition, key) == value for key, value in chosen.overrides.items())
     )
+
+
+def _set_to(definition: Mapping[str, Any], key: str) -> Any:
+    """What a setting of all arms stands at in a run; None where the run does not say."""
+    settings = definition.get("base")
+    return definition["overrides"].get(key) if settings is None else value_in(settings, key)
 
 
 def _distinct(rows: Iterable[Mapping[str, Any]], key: str) -> Iterable[Mapping[str, Any]]:

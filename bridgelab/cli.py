@@ -184,7 +184,7 @@ def sweep(
         typer.echo(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
         typer.echo(f"report: {Lab(lab).show(report_path)}")
     again = resolved.command + ("" if lab == DEFAULT_LAB else f" --lab {shlex.quote(lab)}")
-    for line in failure_lines(outcome.failed, again):
+    for line in failure_lines(outcome, again):
         typer.echo(line, err=True)
     raise typer.Exit(outcome.exit_status)
 
@@ -209,7 +209,7 @@ def status(
     _check_data(data)
     if study is None:
         found = ledger.status(lab)
-        each = [ledger.status(lab, name) for name in catalog.studies_in(lab)]
+        each = [ledger.status(lab, name, study_id=study_id) for name, study_id in catalog.runs_in(lab)]
     else:
         selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
         found, each = ledger.status(lab, catalog.name_of(lab, study), selection=selection), []
@@ -303,8 +303,8 @@ def gc(
         return
     for one in found:
         typer.echo(f"{one.n_bytes:>12,} bytes  {one.path}  ({one.why})")
-    done = "removed" if yes else "would be removed by --yes" if found else "nothing to remove"
-    typer.echo(f"{len(found)} things, {n_bytes:,} bytes: {done}")
+    done = "removed" if yes else "would be removed by --yes"
+    typer.echo(f"{len(found)} things, {n_bytes:,} bytes: {done}" if found else "nothing to remove")
 
 
 @app.command()

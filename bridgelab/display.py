@@ -111,12 +111,16 @@ def plan_line(outcome: Outcome) -> str:
     return f"{outcome.n_run} of {n_trials} trials run{there}"
 
 
-def failure_lines(failed: Mapping[str, tuple[str, str]], command: str) -> Iterator[str]:
-    """Each failed trial in a line, and the command that runs them again."""
-    for trial_id, (kind, text) in failed.items():
-        yield f"failed {trial_id} ({kind}): {text.strip().splitlines()[-1]}"
-    if failed:
-        yield f"{len(failed)} trials failed; to run them again: {command} --retry"
+def failure_lines(outcome: Outcome, command: str) -> Iterator[str]:
+    """Each failed trial in a line, and what to do about them."""
+    places = {member.trial.trial_id: member for member in outcome.plan.study.members}
+    for trial_id, (kind, text) in outcome.failed.items():
+        place = f"{places[trial_id].arm.name}, replicate {places[trial_id].replicate}"
+        yield f"failed {place} ({kind}): {text.strip().splitlines()[-1]} [trial {trial_id}]"
+    if {kind for kind, _ in outcome.failed.values()} == {"nan"}:
+        yield f"{len(outcome.failed)} trials diverged, and would again; a lower bridge.learning_rate may help"
+    elif outcome.failed:
+        yield f"{len(outcome.failed)} trials failed; to run them again: {command} --retry"
 
 
 def status_text(found: Status) -> str:

@@ -67,6 +67,12 @@ def reason(error: pydantic.ValidationError) -> str:
     """All that pydantic says of a value, as one line."""
     said = []
     for problem in error.errors(include_url=False):
-        where = next((str(part) for part in problem["loc"] if isinstance(part, str) and part.isidentifier()), "")
-        said.append((where, problem["msg"].removeprefix("Input ").removeprefix("Value error, ")))
-    return " or ".join(dict.fromkeys(f"{where} {what}".strip() for where, what in said))
+        place, message = problem["loc"], problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        if len(place) > 1 and place[0] in ("grid", "base", "arms", "leave_one_out"):
+            wanted = "values in a list" if place[0] == "grid" else "plain values: numbers, texts, True or False"
+            said.append(f"{place[0]} '{place[1]}' needs {wanted}")
+        elif problem["type"] == "string_pattern_mismatch":
+            said.append(f"{place[0]} '{problem['input']}' should be of small letters, digits and _")
+        else:
+            said.append(f"{place[0]} {message}" if place else message)
+    return " or ".join(dict.fromkeys(said))

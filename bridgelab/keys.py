@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -46,6 +47,15 @@ def value_of(settings: Settings, key: str) -> Any:
     return getattr(holder, name)
 
 
+def value_in(settings: Mapping[str, Any], key: str) -> Any:
+    """What a key stands at in settings as JSON values; of two base models, the value of side a."""
+    prefix, _, name = key.rpartition(".")
+    cls, place = (GROUPS[prefix][0], GROUPS[prefix][1][0]) if prefix else (Settings, "")
+    holder = settings.get(place) if prefix else settings
+    default = next(field.default for field in dataclasses.fields(cls) if field.name == name)
+    return None if holder is None else holder.get(name, default)
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """KEY=VALUE as typed on a command line; a value that is not JSON is taken as text."""
     key, equals, value = text.partition("=")
@@ -59,7 +69,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def _with_key(settings: Settings, key: str, value: Any) -> Settings:
     if key not in KEYS:
-        raise UnknownNameError("key", key, KEYS)
+        namesakes = [known for known in KEYS if known.rpartition(".")[2] == key.rpartition(".")[2]]
+        raise UnknownNameError("key", key, namesakes or KEYS)
     prefix, _, name = key.rpartition(".")
     try:
         if not prefix:
@@ -82,4 +93,8 @@ def _said(error: pydantic.ValidationError) -> str:
 
 
 def _shown(value: Any) -> str:
+    """A value as it was given; a text that looks like a number or a switch in quotes."""
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str) and json.loads(value) is not None:
+            return repr(value)
     return value if isinstance(value, str) else json.dumps(value)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import fs as pafs
 
 from .errors import LabError
@@ -37,6 +38,10 @@ class Lab:
                 self._fs, self._root = pafs.LocalFileSystem(), self.address
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home folder of nobody
             raise LabError(f"no lab at {location}: {_line(error)}; give --lab a folder or a URI") from None
+        if not self.location or not self._root.strip("/"):
+            raise LabError(f"no lab at '{location}': it names no folder; give --lab a folder or a URI with one")
+        if self._info("").type == pafs.FileType.File:
+            raise LabError(f"no lab at {location}: it is a file; give --lab a folder")
 
     @classmethod
     def of(cls, lab: str | Path | Lab) -> Lab:
@@ -177,7 +182,7 @@ class Lab:
         return f"{self.location.rstrip('/')}/{path}"
 
     def _at(self, path: str) -> str:
-        return f"{self._root}/{path}"
+        return f"{self._root}/{path}" if path else self._root
 
     def _info(self, path: str) -> pafs.FileInfo:
         with self._reporting(path):
@@ -187,7 +192,7 @@ class Lab:
     def _reporting(self, path: str) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             raise LabError(f"{self.show(path)}: {_line(error)}; check that the lab can be read and written") from None
 
 

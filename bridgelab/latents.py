@@ -1,6 +1,6 @@
 """Latents: mean and deviation of q(z|x) for every sample of every split, made once.
 
-StackedBridges train on these and never touch pixels. Shapes: N samples, D latent.
+Bridges train on these and never touch pixels. Shapes: N samples, D latent.
 """
 
 from __future__ import annotations

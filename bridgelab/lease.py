@@ -22,6 +22,8 @@ from .lab import Lab
 BEAT_S = 1.0
 STALE_S = 8.0
 
+NOBODY = ""
+
 State = Literal["free", "unknown", "live", "stale"]
 
 
@@ -34,7 +36,7 @@ class Beat:
     """A lease as it stands in a pack's folder."""
 
     owner: str
-    "the sweep, and a name of its own for each worker that took the pack"
+    "the sweep, and a name of its own for each worker that took the pack; NOBODY where it was let go"
     count: int = 0
     step: int = 0
     n_steps: int = 0
@@ -43,7 +45,7 @@ class Beat:
 
 
 def read_beat(lab: Lab, pack_id: str) -> Beat | None:
-    """The lease of a pack; None where it has none, or was let go."""
+    """The lease of a pack; None where it has none."""
     path = _path(pack_id)
     try:
         beat = Beat(**lab.read_json(path)) if lab.exists(path) else None
@@ -74,7 +76,7 @@ def release(lab: Lab, sweep_id: str) -> None:
     for pack_id in lab.names("packs"):
         beat = read_beat(lab, pack_id)
         if beat is not None and beat.owner.startswith(f"{sweep_id}/"):
-            lab.remove(_path(pack_id))
+            lab.publish(_path(pack_id), _encode(replace(beat, owner=NOBODY)))
 
 
 class Lease:
@@ -99,9 +101,11 @@ class Lease:
         files = {"manifest.json": json.dumps(manifest).encode(), "lease.json": _encode(mine)}
         if not lab.publish_folder(f"packs/{pack_id}", files):
             held = read_beat(lab, pack_id)
-            if held is not None and pack_id not in set(adoptable) and not held.owner.startswith(f"{sweep_id}/"):
+            ours = held is None or held.owner == NOBODY or held.owner.startswith(f"{sweep_id}/")
+            if not ours and pack_id not in set(adoptable):
                 return None
-            mine = replace(mine, adopted=0 if held is None else held.adopted + 1)
+            if held is not None:
+                mine = replace(held, owner=mine.owner, adopted=held.adopted + (held.owner != NOBODY))
             lab.publish(_path(pack_id), _encode(mine))
         return cls(lab, pack_id, mine)
 
@@ -160,7 +164,7 @@ class Watch:
 
     def _state(self, pack_id: str) -> State:
         beat, now = read_beat(self._lab, pack_id), time.monotonic()
-        if beat is None:
+        if beat is None or beat.owner == NOBODY:
             return "free"
         mark = (beat.owner, beat.count)
         last, since, moved = self._seen.get(pack_id, (mark, now, False))

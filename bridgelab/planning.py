@@ -13,9 +13,19 @@ from typing import Any
 
 from scipy import special
 
-from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, TrialSpec, canonical, content_id
+from .config import (
+    BaseModelJob,
+    BridgeConfig,
+    ClassifierConfig,
+    Entry,
+    ModelSpec,
+    Study,
+    TrialSpec,
+    canonical,
+    content_id,
+)
 from .domains import Split
-from .errors import InvalidValueError
+from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
 from .results import Results
@@ -99,7 +109,7 @@ class Plan:
 
 
 def plan(
-    study: str | ResolvedStudy,
+    study: str | Study | ResolvedStudy,
     *,
     lab: str | Lab = "./lab",
     selection: Selection | None = None,
@@ -119,8 +129,10 @@ def plan(
     these members. Raises UnknownNameError and InvalidValueError for what cannot be planned, LabError for
     a lab that cannot be read.
     """
-    if pack is not None and pack < 1:
-        raise InvalidValueError(f"--pack {pack}: give 1 or more, or auto")
+    if pack is not None and (not isinstance(pack, int) or pack < 1):
+        raise InvalidValueError(f"--pack {pack}: give a whole number, 1 or more, or None for auto")
+    if device not in PACK_SIZES:
+        raise UnknownNameError("device", device, PACK_SIZES)
     lab = Lab.of(lab)
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
     workers = n_workers or available_cpus()
@@ -280,22 +292,22 @@ def _model_seconds(spec: ModelSpec) -> float:
 def can_show(n: int) -> str:
     """What n replicates can show at best, in words.
 
-    Arms are compared in pairs by an exact two-sided sign-flip test, whose smallest p is 2 / 2^n; Holm's
-    correction divides 0.05 by the number of comparisons.
+    Arms of one replicate share seeds and base models, so they can be compared in pairs. An exact two-sided
+    sign-flip test has the smallest p 2 / 2^n; Holm's correction divides 0.05 by the number of comparisons.
     """
     if n < 2:
         return "one replicate: no interval and no comparison; use --seeds 8 or more"
     half_width = special.stdtrit(n - 1, 0.975) / math.sqrt(n)
     smallest_p = 2 / 2**n
     interval = f"95 % intervals reach {half_width:.2f} standard deviations to each side"
-    comparisons = math.floor(0.05 / smallest_p)
+    comparisons = math.floor(min(1000.0, 0.05 / smallest_p))
     if comparisons == 0:
         return (
             f"{n} replicates: {interval}; no paired test can reach p < 0.05 (smallest p {smallest_p:.3f}): underpowered"
         )
     return (
         f"{n} replicates: {interval}; paired tests reach p = {smallest_p:.2g}, "
-        f"enough for {comparisons} comparisons (Holm)"
+        f"enough for {comparisons}{' or more' * (comparisons == 1000)} comparisons (Holm)"
     )
 
 

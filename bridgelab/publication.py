@@ -7,7 +7,7 @@ pack's folder goes. Whatever stops a sweep, the same command goes on from what i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from .catalog import latest_id
 from .config import canonical_json
 from .lab import Lab
-from .planning import PackPlan, Plan, manifests
+from .metrics import METRIC_VERSION
+from .planning import PackPlan, manifests
 from .results import SCHEMAS, Results, now
 from .study import ResolvedStudy
 
@@ -132,19 +133,24 @@ def lost_rows(pack: PackPlan) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMAS["trials"])
 
 
-def keep_best(lab: Lab, found: Plan) -> None:
-    """Removes the bridges that this sweep trained, but for each arm's best replicate on validation."""
-    metric = found.study.study.primary_metric
-    rows = Results(lab).read("metrics").select(["trial_id", "metric", "split", "value"]).to_pylist()
-    value = {r["trial_id"]: r["value"] for r in rows if r["metric"] == metric and r["split"] == "validation"}
-    best = set()
-    for arm in found.study.arms:
-        trials = [m.trial.trial_id for m in found.study.members if m.arm is arm and m.trial.trial_id in value]
-        best |= {max(trials, key=value.__getitem__)} if trials else set()
-    for pack in found.packs:
-        for entry in pack.entries:
-            if entry.spec.trial_id not in best:
-                lab.remove(f"bridges/{entry.spec.trial_id}.safetensors")
+def keep_best(lab: Lab, resolved: ResolvedStudy, trained: Iterable[str]) -> None:
+    """Removes the bridges of `trained` trials, but for each arm's best replicate on validation."""
+    wanted = (
+        (pc.field("metric") == resolved.study.primary_metric)
+        & (pc.field("split") == "validation")
+        & (pc.field("metric_version") == METRIC_VERSION)
+    )
+    rows = sorted(Results(lab).read("metrics", where=wanted).to_pylist(), key=lambda row: row["attempt"])
+    value = {(row["trial_id"], row["judge_id"], row["decode"]): row["value"] for row in rows}
+    best: dict[str, tuple[float, str]] = {}
+    for member in resolved.members:
+        found = value.get((member.trial.trial_id, member.trial.judge_id, member.arm.settings.decode))
+        if found is not None:
+            best[member.arm.name] = max(best.get(member.arm.name, (found, "")), (found, member.trial.trial_id))
+    kept = {trial_id for _, trial_id in best.values()}
+    for trial_id in trained:
+        if trial_id not in kept:
+            lab.remove(f"bridges/{trial_id}.safetensors")
 
 
 def failures(lab: Lab, resolved: ResolvedStudy) -> dict[str, tuple[str, str]]:

@@ -19,21 +19,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import ClusterError, LabError
+from .errors import ClusterError, LabError, UnknownNameError
 from .lab import Lab
 from .planning import available_cpus
 
 CONNECT_TIMEOUT_S = 2.0
 GUARD_EVERY_S = 0.2
+DEVICES = ("auto", "cpu", "cuda")
+RAYS_OWN_NOTE = Path("/tmp/ray/ray_current_cluster")
+"""Where `ray start` leaves the address of its head."""
 HEALTH_TIMEOUT_S = 7.0
 MOST_TEMPORARY = 30
 """Characters of the temporary folder's path. A socket's name may have 107, and Ray adds up to 75 to ours."""
+
+
+def _running() -> str:
+    """The address that Ray's `auto` means: RAY_ADDRESS, or that of the head on this machine."""
+    with contextlib.suppress(OSError):
+        return os.environ.get("RAY_ADDRESS") or RAYS_OWN_NOTE.read_text().strip()
+    raise ClusterError("--address auto: no Ray cluster runs on this machine; start one with `ray start --head`")
 
 
 def check(address: str | None, device: str) -> None:
     """Raises ClusterError for a cluster that nobody answers at, or a device that is asked for and not there."""
     if address is not None:
         probe(address)
+    if device not in DEVICES:
+        raise UnknownNameError("device", device, DEVICES)
     if device == "cuda":
         choose_device(device)
 
@@ -54,7 +66,7 @@ def choose_device(device: str) -> str:
 def probe(address: str) -> None:
     """Raises ClusterError unless a Ray head answers at HOST:PORT; ray.init would retry for minutes."""
     if address == "auto":
-        return
+        address = _running()
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or "/" in host:
         raise ClusterError(f"--address {address}: write HOST:PORT of the cluster's head, or auto")

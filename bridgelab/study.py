@@ -50,6 +50,20 @@ class Selection:
     n_base: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def words(self) -> list[str]:
+        """The options that say the same on a command line."""
+        options = {"--pair": self.pair, "--preset": self.preset, "--recipe": self.recipe}
+        options |= {"--seeds": _text(self.n_replicates), "--base-seeds": _text(self.n_base)}
+        words = [word for name, value in options.items() if value is not None for word in (name, value)]
+        for key, value in self.overrides.items():
+            words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+        return words
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
 
 @dataclass(frozen=True)
 class StudyMember:
@@ -74,6 +88,8 @@ class ResolvedStudy:
     preset: str
     recipe: str
     overrides: Mapping[str, Any]
+    base: Settings
+    "what holds in every arm that does not set it otherwise"
     arms: tuple[Arm, ...]
     n_replicates: int
     n_base: int | None
@@ -109,19 +125,25 @@ class ResolvedStudy:
     @property
     def definition(self) -> dict[str, Any]:
         """The resolved study as JSON values, with all that a report says of it."""
-        return {**self.choices, "study": canonical(self.study), "command": self.command}
+        return {
+            **self.choices,
+            "study": canonical(self.study),
+            "base": canonical(self.base),
+            "command": self.command,
+        }
 
     @property
     def command(self) -> str:
         """What runs it again, as one types it."""
-        options = {"--pair": self.pair_name, "--preset": self.preset, "--recipe": self.recipe}
-        options["--seeds"] = str(self.n_replicates)
-        if self.n_base is not None:
-            options["--base-seeds"] = str(self.n_base)
-        words = ["bridgelab", "sweep", self.given_as, *(word for option in options.items() for word in option)]
-        for key, value in self.overrides.items():
-            words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
-        return shlex.join(words)
+        chosen = Selection(
+            pair=self.pair_name,
+            preset=self.preset,
+            recipe=self.recipe,
+            n_replicates=self.n_replicates,
+            n_base=self.n_base,
+            overrides=self.overrides,
+        )
+        return shlex.join(["bridgelab", "sweep", self.given_as, *chosen.words])
 
     @cached_property
     def members(self) -> tuple[StudyMember, ...]:
@@ -206,17 +228,23 @@ def _from_file(path: Path) -> tuple[Study, str]:
         raise StudyFileError(f"{path} raised {type(error).__name__}: {' '.join(str(error).split())}") from None
     if not isinstance(study, Study):
         raise StudyFileError(f"{path}: study() returned {type(study).__name__}; return a bridgelab.config.Study")
+    if study.name in study_names():
+        raise StudyFileError(
+            f"{path}: '{study.name}' is the name of a study that comes with bridgelab; give it another"
+        )
     return study, hashlib.sha256(source.encode()).hexdigest()
 
 
-def resolve(name: str, selection: Selection | None = None, data: str | Path | None = None) -> ResolvedStudy:
-    """A study by name or path, with every setting of every arm decided; `data` is the folder of data from outside.
+def resolve(name: str | Study, selection: Selection | None = None, data: str | Path | None = None) -> ResolvedStudy:
+    """A study, by itself, by name or by path, with every setting of every arm decided.
+
+    `data` is the folder of data from outside.
 
     From weak to strong: the preset's sizes, the recipe, what the recipe sets otherwise in this pair's
     domains, the study's base, --set, the arm. Raises UnknownNameError, InvalidValueError or DataError.
     """
     chosen = selection or Selection()
-    study, source_sha256 = load_study(name)
+    study, source_sha256 = (name, None) if isinstance(name, Study) else load_study(name)
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
     pair = get_pair(chosen.pair or study.pair, data)
@@ -227,15 +255,16 @@ def resolve(name: str, selection: Selection | None = None, data: str | Path | No
     base = _base_settings(study, pair, presets, recipe, chosen.overrides)
     return ResolvedStudy(
         study=study,
-        given_as=name,
+        given_as=study.name if isinstance(name, Study) else name,
         source_sha256=source_sha256,
         pair=pair,
         preset=preset,
         recipe=recipe,
         overrides={key: value_of(base, key) for key in chosen.overrides},  # 2 and 2.0 are one value
+        base=base,
         arms=_arms(study, pair, base, chosen.overrides),
-        n_replicates=_replicates("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
-        n_base=None if chosen.n_base is None else _replicates("--base-seeds", chosen.n_base, 1),
+        n_replicates=check_replicates("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
+        n_base=None if chosen.n_base is None else check_replicates("--base-seeds", chosen.n_base, 1),
     )
 
 
@@ -310,9 +339,10 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
         )
 
 
-def _replicates(option: str, value: int | None, default: int) -> int:
+def check_replicates(option: str, value: int | None, default: int) -> int:
+    """A number of replicates as given, or the default; raises InvalidValueError for none that can be."""
     if value is None:
         return default
-    if not 1 <= value <= MOST_REPLICATES:
-        raise InvalidValueError(f"{option} {value}: give 1 or more, and at most {MOST_REPLICATES}")
+    if not isinstance(value, int) or not 1 <= value <= MOST_REPLICATES:
+        raise InvalidValueError(f"{option} {value}: give a whole number, 1 or more and at most {MOST_REPLICATES}")
     return value

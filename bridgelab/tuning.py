@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .board import Board, Progress, Silent, to_ipc
-from .config import CHECKPOINT_EVERY_S, SIDES, Side
+from .config import CHECKPOINT_EVERY_S, SIDES, Side, Study
 from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .lease import BEAT_S, Lease, LostLeaseError, Watch, release
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def sweep(
-    study: str | ResolvedStudy,
+    study: str | Study | ResolvedStudy,
     *,
     lab: str | Lab = "./lab",
     selection: Selection | None = None,
@@ -83,8 +83,10 @@ def sweep(
     lab = Lab.of(lab)
     if keep not in KEEP:
         raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
-    if workers < 1:
-        raise InvalidValueError(f"--workers {workers}: give 1 or more")
+    if not isinstance(workers, int) or workers < 1:
+        raise InvalidValueError(f"--workers {workers}: give a whole number, 1 or more")
+    if checkpoint_every_s is not None and not checkpoint_every_s >= 0:
+        raise InvalidValueError(f"--checkpoint-every {checkpoint_every_s}: give seconds, 0 or more")
     check(address, device)
     told = progress or Silent()
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
@@ -95,22 +97,23 @@ def sweep(
     watch = Watch(lab)
     watch.look()
     chosen = choose_device(device) if found.packs else "cpu"
-    publish_members(lab, resolved)
-    n_run, unevaluated = 0, dict[str, tuple[str, str]]()
+    run, unevaluated = set[str](), dict[str, tuple[str, str]]()
     if found.packs:
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
         work = _Work(lab, uuid.uuid4().hex, chosen, pack, workers, every_s, told)
         told.phase("starting Ray")
         try:
             with cluster(address) as folder:
-                n_run, unevaluated = _run(work, found, retry, watch, folder)
+                run, unevaluated = _run(work, found, retry, watch, folder)
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
                 release(lab, work.sweep_id)
         if keep == "best":
-            keep_best(lab, found)
+            keep_best(lab, resolved, run)
+    else:
+        publish_members(lab, resolved)
     drop_finished_packs(lab)
-    return Outcome(found, n_run, failures(lab, resolved) | unevaluated, time.monotonic() - started)
+    return Outcome(found, len(run), failures(lab, resolved) | unevaluated, time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,12 @@ class _Work:
     progress: Progress
 
 
-def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> tuple[int, dict[str, tuple[str, str]]]:
+def _run(
+    work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path
+) -> tuple[set[str], dict[str, tuple[str, str]]]:
     """Makes the models, then runs packs until none is missing.
 
-    Returns how many trials were run here, and why some could not be evaluated.
+    Returns which trials were run here, and why some could not be evaluated.
     """
     import ray
 
@@ -141,7 +146,8 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> t
     work.progress.models(0, n_models)
     for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s), 1):
         work.progress.models(done, n_models)
-    n_run, tried, unevaluated = 0, set[str](), dict[str, tuple[str, str]]()
+    publish_members(work.lab, found.study)  # not before: models that cannot be made are no run
+    run, tried, unevaluated = set[str](), set[str](), dict[str, tuple[str, str]]()
     while True:
         states = watch.settle()
         live = {pack_id for pack_id, state in states.items() if state == "live"}
@@ -150,7 +156,7 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> t
             raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
         if found.packs:
             board = _run_packs(work, found, samples, set(states) - live, folder)
-            n_run += board.n_done
+            run |= board.done
             unevaluated |= board.unevaluated
             tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
             retry = False  # what fails again waits for the next request
@@ -158,7 +164,7 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> t
             work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")
             time.sleep(BEAT_S)
         else:
-            return n_run, unevaluated
+            return run, unevaluated
 
 
 def _plan_again(work: _Work, found: Plan, live: set[str], left_out: frozenset[str], retry: bool) -> Plan:

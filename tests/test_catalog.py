@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bridgelab.catalog import members_of, name_of, studies_in
-from bridgelab.errors import LabError, UnknownNameError
+from bridgelab.catalog import members_of, name_of, runs_in, studies_in
+from bridgelab.errors import BridgelabError, LabError, UnknownNameError
 from bridgelab.lab import Lab
 from bridgelab.publication import publish_members
 from bridgelab.study import ResolvedStudy, Selection, resolve
@@ -53,17 +53,37 @@ def test_without_options_it_is_the_latest_run(lab: Lab, planned: list[ResolvedSt
         (Selection(pair="digits-digits", preset="smoke"), 1),
         (Selection(overrides={"bridge.beta_swd": 2.0}), 1),
         (Selection(n_base=1), 2),
+        (Selection(preset="desk", overrides={"bridge.beta_cls": 3}), 0),
+        (Selection(overrides={"decode": "sample"}), 2),
     ],
 )
 def test_an_option_is_what_a_run_has_to_agree_with(lab: Lab, planned, selection: Selection, which: int) -> None:
     assert chosen(lab, selection) == planned[which].study_id
 
 
-def test_a_run_that_nobody_made_is_an_error_with_the_command(lab: Lab, planned: list[ResolvedStudy]) -> None:
-    with pytest.raises(LabError, match="no such run of 'label_efficiency'; run `bridgelab sweep label_efficiency`"):
-        chosen(lab, Selection(preset="smoke", recipe="paper"))
-    with pytest.raises(UnknownNameError, match=r"did you mean 'bridge\.beta_swd'"):
-        chosen(lab, Selection(overrides={"bridge.beta_swdd": 2}))
+def test_a_run_that_nobody_made_is_an_error_with_its_command(lab: Lab, planned: list[ResolvedStudy]) -> None:
+    command = "bridgelab sweep label_efficiency --preset smoke --recipe paper --set bridge.beta_swd=0.5"
+    with pytest.raises(LabError, match=f"no such run of 'label_efficiency'; run `{command}` first"):
+        chosen(lab, Selection(preset="smoke", recipe="paper", overrides={"bridge.beta_swd": 0.5}))
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (Selection(overrides={"bridge.beta_swdd": 2}), r"did you mean 'bridge\.beta_swd'"),
+        (Selection(overrides={"bridge.n_steps": "abc"}), "valid integer"),
+        (Selection(preset="smok"), "no run of 'label_efficiency' with --preset 'smok'; did you mean 'smoke'"),
+        (Selection(recipe="papre"), "did you mean 'paper'"),
+        (Selection(n_replicates=-3), "--seeds -3"),
+    ],
+)
+def test_what_no_run_can_be_is_named(lab: Lab, planned, selection: Selection, said: str) -> None:
+    with pytest.raises(BridgelabError, match=said):
+        chosen(lab, selection)
+
+
+def test_every_run_is_listed_the_latest_of_a_study_first(lab: Lab, planned: list[ResolvedStudy]) -> None:
+    assert runs_in(lab) == [("label_efficiency", run.study_id) for run in reversed(planned)]
 
 
 def test_members_are_in_the_order_of_arms_and_as_many_as_asked_for(lab: Lab, planned: list[ResolvedStudy]) -> None:

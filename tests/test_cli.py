@@ -18,6 +18,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BRIDGELAB_DATA", raising=False)
     monkeypatch.delenv("BRIDGELAB_LAB", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("bridgelab.session.RAYS_OWN_NOTE", tmp_path / "no_cluster")
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["bridgelab", *words])
@@ -43,7 +45,7 @@ MISTAKES = [
     ("plan label_efficiency --set bridge.n_steps", "key=value"),
     ("plan label_efficiency --sedes 3", "--seeds"),
     ("plan label_efficiency --seeds many", "'--seeds'"),
-    ("plan label_efficiency --seeds 0", "give 1 or more"),
+    ("plan label_efficiency --seeds 0", "1 or more"),
     ("plan label_efficiency --pack none", "or auto"),
     ("plan label_efficiency --data nowhere", "no such folder"),
     ("plan ./mine.py", "mine.py"),
@@ -56,6 +58,11 @@ MISTAKES = [
     ("table label_efficiency --format html", "'tex'"),
     ("status label_efficiency", "bridgelab sweep label_efficiency"),
     ("report", "no run of any study"),
+    ("plan label_efficiency --seeds 2000", "at most 1000"),
+    ("plan label_efficiency --lab s3://", "names no folder"),
+    ("plan label_efficiency --address auto", "no ray cluster runs on this machine"),
+    ("table label_efficiency --seeds -3", "--seeds -3"),
+    ("table label_efficiency --set bridge.n_steps=abc", "valid integer"),
     ("table label_eficiency", "did you mean 'label_efficiency'"),
     ("table label_efficiency --lab ~nobody_of_that_name/x", "no lab at"),
     ("plan label_efficiency --set bridge.n_steps=true", "valid integer"),
@@ -87,6 +94,14 @@ def test_whoever_listens_but_is_no_ray_is_told_within_ten_seconds(run) -> None:
         status, _, err = run("plan", "label_efficiency", "--address", f"127.0.0.1:{listener.getsockname()[1]}")
     assert (status, time.monotonic() - began < 10) == (2, True)
     assert "does not answer as a Ray head" in err
+
+
+@pytest.mark.parametrize("words", ["status", "gc", "compact", "plan label_efficiency"])
+def test_a_lab_that_is_a_file_is_told(run, tmp_path: Path, words: str) -> None:
+    (tmp_path / "file").touch()
+    status, out, err = run(*words.split(), "--lab", "file")
+    assert (status, out) == (2, "")
+    assert "no lab at file: it is a file" in err
 
 
 def test_every_study_is_a_line(run) -> None:

@@ -41,7 +41,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_one() -> None:
         ("bridge.beta_kl", float("nan"), "finite"),
         ("bridge.n_steps", 1.5, "integer"),
         ("bridge.shared_dim", 0, "greater than or equal to 1"),
-        ("bridge.heads", "gate", "'gated' or 'linear'"),
+        ("bridge.heads", "gate", "'gated', 'linear' or 'residual'"),
         ("n_labels", "many", "'all'"),
         ("n_labels", True, "'all'"),
         ("n_labels", -5, "greater than or equal to 0"),

@@ -1,5 +1,6 @@
 """Real sweeps, killed: the same command again loses nothing, doubles nothing, and comes to the same bits."""
 
+import json
 import os
 import shutil
 import signal
@@ -33,7 +34,7 @@ from sweeps import (
 )
 
 from bridgelab.lab import Lab
-from bridgelab.lease import Lease
+from bridgelab.lease import NOBODY, Lease
 from bridgelab.planning import PackPlan, plan
 from bridgelab.publication import ORDER, manifest, publish_rows
 from bridgelab.results import Results
@@ -89,9 +90,11 @@ def test_a_sweep_that_is_asked_to_stop_lets_go_of_its_packs(tmp_path: Path, undi
         wait_for_progress(tmp_path, sweep)
         children = [pid for pid, _ in below(sweep.pid)]
         sweep.send_signal(kind)
-        sweep.communicate(timeout=60)
+        _, err = sweep.communicate(timeout=60)
         assert sweep.returncode == 130
-        assert not list(tmp_path.glob("lab/packs/*/lease.json"))
+        assert "bridgelab: interrupted; what is finished is kept" in err
+        leases = [json.loads(path.read_text()) for path in tmp_path.glob("lab/packs/*/lease.json")]
+        assert {lease["owner"] for lease in leases} == {NOBODY}
         deadline = time.monotonic() + 20
         while (alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -71,10 +71,17 @@ def test_trials_of_a_worker_that_died_are_failed_as_lost(lab: Lab) -> None:
     assert {row["failure_class"] for row in Results(lab).latest_attempts().values()} == {"lost"}
 
 
-def test_keeping_the_best_leaves_one_bridge_an_arm(lab: Lab, around) -> None:
+def test_keeping_the_best_leaves_each_arms_best_replicate_on_validation(lab: Lab, around) -> None:
     found = plan("component_ablation", lab=lab, selection=SMOKE)
     for pack in found.packs:
         publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
-    assert len(lab.names("bridges")) == 12
-    keep_best(lab, found)
-    assert len(lab.names("bridges")) == 6
+    lab.publish("bridges/of_another_sweep.safetensors", b"")
+    keep_best(lab, found.study, found.states)
+    shown = {"metric": "transfer_accuracy_ab", "split": "validation", "decode": "mean"}
+    rows = [row for row in Results(lab).read("metrics").to_pylist() if shown.items() <= row.items()]
+    value = {row["trial_id"]: row["value"] for row in rows}
+    kept = {name.removesuffix(".safetensors") for name in lab.names("bridges")} - {"of_another_sweep"}
+    assert len(lab.names("bridges")) == 7
+    for arm in found.study.arms:
+        trials = [member.trial.trial_id for member in found.study.members if member.arm is arm]
+        assert {value[trial_id] for trial_id in trials if trial_id in kept} == {max(map(value.get, trials))}

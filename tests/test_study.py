@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bridgelab.config import Study
 from bridgelab.domains import get_domain
 from bridgelab.errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError
 from bridgelab.study import Selection, load_study, resolve, study_names
@@ -100,6 +101,9 @@ def test_the_paper_recipe_is_the_papers_text() -> None:
         (Selection(recipe="papers"), UnknownNameError, "did you mean 'paper'"),
         (Selection(pair="digits-plan"), UnknownNameError, "did you mean 'plane'"),
         (Selection(n_replicates=0), InvalidValueError, "--seeds 0"),
+        (Selection(n_replicates=100_000), InvalidValueError, "at most 1000"),
+        (Selection(n_replicates=2.5), InvalidValueError, "whole number"),
+        (Selection(overrides={"bridge.overlap": "same"}), UnknownNameError, "did you mean 'overlap'"),
         (Selection(n_base=-1), InvalidValueError, "--base-seeds -1"),
         (Selection(overrides={"bridge.widht": 1}), UnknownNameError, "no key 'bridge.widht'"),
         (Selection(pair="plane-plane", overrides={"overlap": "disjoint"}), InvalidValueError, "different samples"),
@@ -178,14 +182,14 @@ def test_the_source_of_a_users_study_is_part_of_its_id(tmp_path: Path) -> None:
         (OWN.replace("bridge.hidden_dim", "bridge.hiden_dim"), "did you mean 'bridge.hidden_dim'"),
         (OWN.replace("[16, 32]", "['wide']"), "bridge.hidden_dim=wide"),
         (OWN.replace('question="Does width help?", ', ""), "question"),
-        (OWN.replace('"mine"', '"../../mine"'), "name .*pattern"),
+        (OWN.replace('"mine"', '"../../mine"'), "small letters, digits and _"),
         (OWN.replace("[16, 32]", "[]"), "no value"),
         (OWN.replace("[16, 32]", "[16, 16]"), "a value twice"),
-        (OWN.replace("[16, 32]", "[[16], 32]"), "grid"),
+        (OWN.replace("[16, 32]", "[[16], 32]"), r"grid 'bridge\.hidden_dim' needs values in a list"),
         (OWN.replace("[16, 32]", "16"), "grid"),
         (OWN.replace("[16, 32]", "{16, 32}"), "grid"),
         (OWN.replace("[16, 32]", "[True]"), "bridge.hidden_dim=true"),
-        (OWN.replace("[16, 32]", "['16']"), "bridge.hidden_dim=16"),
+        (OWN.replace("[16, 32]", "['16']"), "bridge.hidden_dim='16'"),
         (OWN.replace("[16, 32]}", "[16, 32]}, ladder=['narrow']"), "no arm in study 'mine', 'narrow'"),
         (OWN.replace("[16, 32]}", "[16, 32]}, leave_one_out={'x': 'narrow'}"), "'narrow'"),
         (OWN.replace("[16, 32]}", "[16, 32]}, reference='narrow'"), "'narrow'"),
@@ -193,6 +197,8 @@ def test_the_source_of_a_users_study_is_part_of_its_id(tmp_path: Path) -> None:
         (OWN.replace("[16, 32]}", "[16, 32]}, arms={'a': {}}"), "either grid or arms"),
         (OWN.replace("[16, 32]}", "[16, 32]}, gird={}"), "gird"),
         (OWN.replace("[16, 32]}", "[16, 32]}, pair='digits'"), "SOURCE-TARGET"),
+        (OWN.replace("[16, 32]", "[16, '32']"), "bridge.hidden_dim='32'"),
+        (OWN.replace('"mine"', '"heads"'), "'heads' is the name of a study that comes with bridgelab"),
         ("raise SystemExit\n", "SystemExit"),
     ],
 )
@@ -207,6 +213,11 @@ def test_a_study_file_that_does_not_work_is_one_line_with_its_name(tmp_path: Pat
 def test_a_study_file_that_is_not_there_is_named() -> None:
     with pytest.raises(StudyFileError, match=r"nowhere/mine\.py"):
         load_study("nowhere/mine.py")
+
+
+def test_a_study_may_be_given_as_itself() -> None:
+    own = Study(name="mine", question="?", grid={"bridge.hidden_dim": [16, 32]})
+    assert [arm.name for arm in resolve(own).arms] == ["bridge.hidden_dim=16", "bridge.hidden_dim=32"]
 
 
 def test_an_unknown_study_is_answered_with_the_nearest_one() -> None:

@@ -100,6 +100,16 @@ def test_another_judge_sends_the_bridges_across_again_and_trains_none(tmp_path: 
         assert {row["n"] for row in rows} == {1}
 
 
+def test_models_that_cannot_be_made_are_one_line_and_hide_no_run(tmp_path: Path) -> None:
+    words = ("label_efficiency", "--preset", "smoke", "--seeds", "1")
+    assert bridgelab(tmp_path, "sweep", *words).returncode == 0
+    failed = bridgelab(tmp_path, "sweep", *words, "--set", "vae.learning_rate=1e30")
+    assert failed.returncode == 2
+    assert "diverged" in failed.stderr.splitlines()[-1]
+    assert "--set vae.learning_rate=0.001" in failed.stderr.splitlines()[-1]
+    assert told(bridgelab(tmp_path, "status", "label_efficiency", "--json"))["counts"]["COMPLETE"] == 6
+
+
 def test_status_counts_what_is_there(folder: Path) -> None:
     done = told(bridgelab(folder, "status", "label_efficiency", "--json"))
     assert done["counts"]["COMPLETE"] >= 10

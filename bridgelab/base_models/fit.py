@@ -140,7 +140,7 @@ class _Progress:
             prefix = "judge" if isinstance(config, ClassifierConfig) else "vae"
             raise ModelError(
                 f"the {spec.kind} of {spec.domain} with seed {spec.seed} diverged: no validation score was finite; "
-                f"try --set {prefix}.learning_rate={config.learning_rate / 10:g}"
+                f"try --set {prefix}.learning_rate={min(config.learning_rate / 10, 1e-3):g}"
             )
         self._model.load_state_dict(self._best)
         self._model.eval().requires_grad_(False)

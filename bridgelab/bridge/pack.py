@@ -79,7 +79,7 @@ class StackedBridges:
         self.depth, self.gated_f = configs[0].n_layers, configs[0].classifier == "gated"
         # A linear head is a gate that stands at 1; an unconditional bridge sees zeros for the domain.
         self.n_shared = configs[0].shared_dim
-        self.shut_K11 = per_member([float(c.heads == "linear") for c in configs])
+        self.linear_K11 = per_member([float(c.heads == "linear") for c in configs])
         self.residual_K11 = per_member([float(c.heads == "residual") for c in configs]).bool()
         self.any_residual = any(c.heads == "residual" for c in configs)
         self.told_K11 = {
@@ -113,7 +113,7 @@ class StackedBridges:
         for i in range(self.depth):
             h_KRH = torch.relu(self._linear(f"{name}.{i}", h_KRH))
         delta, gate = self._linear(f"{name}.head", h_KRH).chunk(2, dim=-1)
-        g = torch.maximum(torch.sigmoid(gate), self.shut_K11)
+        g = torch.maximum(torch.sigmoid(gate), self.linear_K11)
         skip = self._linear(f"{name}.skip", x_KRI)
         mixed = torch.lerp(skip, delta, g)  # (1 - g) * skip + g * delta
         return torch.where(self.residual_K11, skip + delta, mixed) if self.any_residual else mixed
