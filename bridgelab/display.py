@@ -118,8 +118,8 @@ def failure_lines(outcome: Outcome, command: str) -> Iterator[str]:
         place = f"{places[trial_id].arm.name}, replicate {places[trial_id].replicate}"
         yield f"failed {place} ({kind}): {text.strip().splitlines()[-1]} [trial {trial_id}]"
     if {kind for kind, _ in outcome.failed.values()} == {"nan"}:
-        yield f"{len(outcome.failed)} trials diverged, and would again; a lower bridge.learning_rate may help"
-    elif outcome.failed:
+        yield "what diverged will do so again from the same seeds; a lower bridge.learning_rate may help"
+    if outcome.failed:
         yield f"{len(outcome.failed)} trials failed; to run them again: {command} --retry"
 
 
