@@ -15,7 +15,7 @@ from scipy import special
 
 from bridgelab.catalog import members_of
 from bridgelab.lab import Lab
-from bridgelab.metrics import METRIC_VERSION, METRICS
+from bridgelab.metrics import LANDING, METRIC_VERSION, METRICS, SHARES
 from bridgelab.results import Results
 from bridgelab.study import Selection
 
@@ -74,13 +74,13 @@ def summarize(run: Run) -> pd.DataFrame:
     models among them), n_planned, n_eval (test items), mean, sd, ci_low, ci_high (Student t, 95 %),
     decode, and mean_other_decode, the mean from samples where `decode` is mean, and the other way round.
     """
-    members, rows = run.members, []
+    members, rows, measured = run.members, [], set(run.values["metric"])
     bases = members.drop_duplicates("trial_id").set_index("trial_id")[["base_a", "base_b"]]
     for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
         of_arm = run.values[run.values["arm_index"] == index]
-        for metric in METRICS:
+        for metric in (*METRICS, *(name for name in LANDING if name in measured)):
             found = of_arm[of_arm["metric"] == metric]
-            mean, sd, low, high = student_t(found["value"])
+            mean, sd, low, high = student_t(found["value"], (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf))
             n_base = len(bases.loc[bases.index.isin(found["trial_id"])].drop_duplicates())
             n_eval = int(found["n_eval"].iloc[0]) if len(found) else 0
             counts = {"n": len(found), "n_base": n_base, "n_planned": len(planned), "n_eval": n_eval}
@@ -90,10 +90,12 @@ def summarize(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def student_t(values: pd.Series[float], level: float = 0.95) -> tuple[float, float, float, float]:
+def student_t(
+    values: pd.Series[float], bounds: tuple[float, float] = (0.0, 1.0), level: float = 0.95
+) -> tuple[float, float, float, float]:
     """Mean, standard deviation and the ends of Student's interval of the mean; nan where n is too small.
 
-    The values are accuracies: the interval ends at 0 and 1, which takes nothing from its coverage.
+    The interval ends at the bounds of what is measured, which takes nothing from its coverage.
     """
     n = len(values)
     mean = float(values.mean()) if n else math.nan
@@ -101,7 +103,7 @@ def student_t(values: pd.Series[float], level: float = 0.95) -> tuple[float, flo
         return mean, math.nan, math.nan, math.nan
     sd = float(values.std(ddof=1))
     half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * sd / math.sqrt(n)
-    return mean, sd, max(0.0, mean - half), min(1.0, mean + half)
+    return mean, sd, max(bounds[0], mean - half), min(bounds[1], mean + half)
 
 
 def _with_trials(members: pd.DataFrame, results: Results) -> pd.DataFrame:

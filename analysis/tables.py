@@ -24,6 +24,13 @@ SHOWN = {
     "bridge_reconstruction_accuracy_b": "reconstruction b",
 }
 """The metrics of tables for people, and their headings; the others are in json and csv."""
+SHOWN_TOO = {
+    "landing_ab": "landing a→b",
+    "landing_ba": "landing b→a",
+    "locality_ab": "locality a→b",
+    "shared_distance": "distance in z'",
+}
+"""Shown where landing is known: where a transfer ends says more than its class."""
 
 NUMBERS = ("mean", "sd", "ci_low", "ci_high", "mean_other_decode")
 
@@ -115,13 +122,14 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
     with_paper = any(r["paper"] is not None for r in found.values())
     grid = bool(run.definition["study"]["grid"])
     labels = list(run.varied) if grid else ["arm"]
-    head = [*labels, "n", "n_base", *SHOWN.values(), *(["paper a→b"] if with_paper else [])]
+    shown = SHOWN | (SHOWN_TOO if any(metric == "landing_ab" for _, metric in found) else {})
+    head = [*labels, "n", "n_base", *shown.values(), *(["paper a→b"] if with_paper else [])]
     cells = [head]
     for label, name in rows.items():
-        first = found[name, next(iter(SHOWN))]
+        first = found[name, next(iter(shown))]
         n = str(first["n"]) if first["n"] == first["n_planned"] else f"{first['n']}/{first['n_planned']}"
         cell = [str(first["arm"][key]) for key in labels] if grid else [label]
-        cell += [n, str(first["n_base"]), *(_interval(found[name, metric]) for metric in SHOWN)]
+        cell += [n, str(first["n_base"]), *(_interval(found[name, metric]) for metric in shown)]
         cells.append(cell + ([number(first["paper"])] if with_paper else []))
     return cells
 

@@ -5,28 +5,30 @@ Shapes: K bridges, N items, D latent, S shared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .base_models import BaseModel, Judge
+from .bridge.losses import sliced_wasserstein
 from .bridge.pack import StackedBridges
 from .bridge.transfer import Crossing, cross, stack
 from .config import DECODES, SIDES, Decode, Side, TrialSpec, stream_seed
 from .domains import Samples, Split
 from .latents import Latents, chunks
-from .metrics import DIRECTIONS, Predictions, View
+from .metrics import DIRECTIONS, Direction, Found, Predictions, View, locality
 
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
 
+N_DIRECTIONS = 128
 N_SCORED = 256
 """Of larger validation splits, evenly spaced items are scored while bridges train."""
-
-Found = dict[View, Predictions]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class World:
     judge: Judge
     latents: Mapping[Split, Latents]
     samples: Mapping[Split, Samples]
+    landed: Callable[[NDArray[np.float32]], NDArray[np.bool_]] | None = None
+    "which samples (N, ...) lie where this domain has any; None where that is not known"
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,44 @@ class TrainedBridge:
 def evaluate(bridges: Sequence[TrainedBridge], n_classes: int, views: Sequence[View] = VIEWS) -> list[Found]:
     """The predictions of bridges of equal shape, in each view."""
     stacked = stack([b.weights for b in bridges], [b.spec.settings.bridge for b in bridges], n_classes)
-    found: list[Found] = [{} for _ in bridges]
+    predictions: list[dict[View, Predictions]] = [{} for _ in bridges]
+    measures: list[dict[Any, dict[str, float]]] = [{} for _ in bridges]
+    shared: dict[View, Tensor] = {}
     for view in views:
         source: Side = "a" if view.direction == "ab" else "b"
         inputs = [_inputs(bridge, view.split, view.decode, source) for bridge in bridges]
         z_KND, noise_KNS = (torch.stack(tensors) for tensors in zip(*inputs, strict=True))
         crossing = cross(stacked, z_KND, noise_KNS, source=0 if source == "a" else 1)
+        shared[view] = crossing.shared
         for k, bridge in enumerate(bridges):
-            found[k][view] = _predictions(bridge, view.split, source, z_KND[k], crossing.of(k))
+            after, there = crossing.of(k), bridge.worlds["b" if source == "a" else "a"]
+            predictions[k][view] = _predictions(bridge, view.split, source, z_KND[k], after)
+            own = measures[k].setdefault((view.split, view.decode), {})
+            own |= _measures(view.direction, z_KND[k], after.transferred, there)
+    for k, bridge in enumerate(bridges):
+        for split, decode in measures[k]:
+            codes = [shared[view][k] for view in views if (view.split, view.decode) == (split, decode)]
+            if len(codes) == len(DIRECTIONS):
+                measures[k][split, decode]["shared_distance"] = _shared_distance(bridge.spec, *codes)
+    return [Found(p, m) for p, m in zip(predictions, measures, strict=True)]
+
+
+def _measures(direction: Direction, z_ND: Tensor, transferred_ND: Tensor, there: World) -> dict[str, float]:
+    found = {f"locality_{direction}": locality(z_ND.numpy(), transferred_ND.numpy())}
+    if there.landed is not None:
+        with torch.inference_mode():
+            samples = there.base.decode(transferred_ND).numpy()
+        found[f"landing_{direction}"] = float(there.landed(samples).mean())
     return found
+
+
+def _shared_distance(spec: TrialSpec, a_NS: Tensor, b_NS: Tensor) -> float:
+    """Sliced W2 of what the two sides put into the shared space, along directions that are the same in every arm."""
+    n = min(len(a_NS), len(b_NS))
+    generator = torch.Generator().manual_seed(stream_seed("evaluation", spec.bridge_seed, "directions"))
+    directions_PS = torch.randn(N_DIRECTIONS, a_NS.shape[1], generator=generator)
+    directions_PS = directions_PS / directions_PS.norm(dim=-1, keepdim=True)
+    return float(sliced_wasserstein(a_NS[:n], b_NS[:n], directions_PS, "root"))
 
 
 def _inputs(bridge: TrainedBridge, split: Split, decode: Decode, source: Side) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ METRIC_VERSION = STAGE_VERSIONS["evaluation"]
 Direction = Literal["ab", "ba"]
 DIRECTIONS: tuple[Direction, ...] = ("ab", "ba")
 Classes = NDArray[np.uint8]
+N_LOCAL = 200
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,29 @@ def agreement(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(np.mean(a == b))
 
 
+def locality(source_ND: NDArray[Any], transferred_ND: NDArray[Any]) -> float:
+    """Spearman's correlation of the distances between items before and after a transfer.
+
+    1: whoever was near stays near. Taken over the pairs of at most N_LOCAL evenly spaced items.
+    """
+    step = -(-len(source_ND) // N_LOCAL)
+    ranks = [_ranks(_distances(z_ND[::step])) for z_ND in (source_ND, transferred_ND)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _distances(z_ND: NDArray[Any]) -> NDArray[np.float64]:
+    z = z_ND.astype(np.float64)
+    pairs = np.triu_indices(len(z), k=1)
+    found: NDArray[np.float64] = np.sqrt(((z[:, None] - z[None]) ** 2).sum(-1))[pairs]
+    return found
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    ranks = np.empty(len(values))
+    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return ranks
+
+
 METRICS: tuple[str, ...] = (
     *(f"transfer_accuracy_{d}" for d in DIRECTIONS),
     *(f"transfer_accuracy_true_{d}" for d in DIRECTIONS),
@@ -75,15 +99,35 @@ METRICS: tuple[str, ...] = (
         for kind in ("bridge_reconstruction", "base_reconstruction", "shared_classifier")
         for d in DIRECTIONS
     ),
+    *(f"locality_{d}" for d in DIRECTIONS),
+    "shared_distance",
 )
-"""Every metric name, in the order of tables."""
+"""Every metric that every trial has, in the order of tables."""
+LANDING: tuple[str, ...] = tuple(f"landing_{d}" for d in DIRECTIONS)
+"""The share of transferred samples that lie where the target domain has any; of domains that know where that is."""
+SHARES = frozenset(name for name in (*METRICS, *LANDING) if "accuracy" in name or "landing" in name)
+"""Metrics between 0 and 1."""
 
 
-def rows(trial_id: str, attempt: int, judge_id: str, found: Mapping[View, Predictions]) -> list[dict[str, Any]]:
-    """The rows of a trial for the metrics table, from its predictions in every view."""
+@dataclass(frozen=True)
+class Found:
+    """What an evaluation found of one trial."""
+
+    predictions: Mapping[View, Predictions]
+    measures: Mapping[tuple[Literal["validation", "test"], Decode], Mapping[str, float]]
+    "of a split and decoding: metrics that do not come from classes, by name"
+
+
+def rows(trial_id: str, attempt: int, judge_id: str, found: Found) -> list[dict[str, Any]]:
+    """The rows of a trial for the metrics table."""
     common = {"trial_id": trial_id, "attempt": attempt, "judge_id": judge_id, "metric_version": METRIC_VERSION}
-    return [
-        {**common, "split": view.split, "decode": view.decode, "metric": metric, "value": value, "n_eval": len(p.true)}
-        for view, p in found.items()
+    values = [
+        (view.split, view.decode, metric, value, len(p.true))
+        for view, p in found.predictions.items()
         for metric, value in accuracies(view.direction, p).items()
     ]
+    n_eval = {(view.split, view.decode): len(p.true) for view, p in found.predictions.items()}
+    for (split, decode), measures in found.measures.items():
+        values += [(split, decode, metric, value, n_eval[split, decode]) for metric, value in measures.items()]
+    names = ("split", "decode", "metric", "value", "n_eval")
+    return [{**common, **dict(zip(names, one, strict=True))} for one in values]

@@ -269,7 +269,7 @@ class Results:
         """(trial_id, judge_id) of every trial that has all its metrics, both decodings, in their present version."""
         current = (pc.field("split") == "test") & (pc.field("metric_version") == METRIC_VERSION)
         rows = self.read("metrics", where=current).select(["trial_id", "judge_id", "decode", "metric"])
-        rows = rows.filter(pc.field("decode").is_valid())
+        rows = rows.filter(pc.field("decode").is_valid() & pc.field("metric").cast(pa.string()).isin(METRICS))
         keys = ["trial_id", "judge_id", "decode", "metric"]
         distinct = pa.table({name: _plain(rows[name]) for name in keys}).group_by(keys).aggregate([])
         counts = distinct.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count")]).to_pylist()

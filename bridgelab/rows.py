@@ -19,8 +19,8 @@ from .bridge.pack import TERMS, VALIDATED, Trained
 from .bridge.pool import pool
 from .config import Entry, ModelSpec, TrialSpec, canonical_json
 from .domains import Split
-from .evaluate import Found
 from .latents import Latents
+from .metrics import Found
 from .results import SCHEMAS, now
 
 Rows = dict[str, pa.Table]
@@ -142,7 +142,7 @@ def _metric_rows(entry: Entry, found: Found) -> list[dict[str, Any]]:
 
 def _prediction_rows(entry: Entry, found: Found) -> pa.Table:
     schema, parts = SCHEMAS["predictions"], []
-    for view, p in found.items():
+    for view, p in found.predictions.items():
         n = len(p.true)
         names = {"trial_id": entry.spec.trial_id, "judge_id": entry.spec.judge_id, **vars(view)}
         columns = {name: pa.array([value] * n) for name, value in names.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from .errors import LabError
 from .evaluate import TrainedBridge, Validation, World, evaluate
 from .lab import Lab
 from .latents import Latents
+from .metrics import Found
 from .rows import Failure, Rows, Training
 
 Item = TypeVar("Item")
@@ -54,6 +56,7 @@ class Surroundings:
             judge=self._judges[judge.model_id, side],
             latents=self.source.latents(base.latents_id),
             samples=self.source.samples(base.domain, side),
+            landed=None if domain.landed is None else functools.partial(domain.landed, side),
         )
 
     def worlds(self, spec: TrialSpec) -> Mapping[Side, World]:
@@ -137,7 +140,7 @@ def run_pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings) -
     about = {e.spec.trial_id: rows.provenance(e.spec, around) for e in new}
     return PackResult(
         rows=rows.of_pack(
-            entries, training, {i: f for i, f in evaluated.items() if isinstance(f, dict)}, about, common
+            entries, training, {i: f for i, f in evaluated.items() if isinstance(f, Found)}, about, common
         ),
         unevaluated={i: f for i, f in evaluated.items() if isinstance(f, Failure)},
     )

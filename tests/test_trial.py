@@ -44,6 +44,8 @@ def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> 
     rows = run_pack(Runtime("p"), entries(make_trial, 1), around).rows
     stored = rows["predictions"].to_pandas()
     for row in rows["metrics"].to_pylist():
+        if "accuracy" not in row["metric"]:
+            continue
         direction = (
             row["metric"][-2:] if row["metric"][-2:] in ("ab", "ba") else {"a": "ab", "b": "ba"}[row["metric"][-1]]
         )
@@ -148,6 +150,20 @@ def test_every_trial_is_evaluated_from_means_and_from_samples(make_trial, around
 
 def test_which_decoding_a_table_shows_is_no_part_of_a_trial(make_trial) -> None:
     assert make_trial(0, decode="mean").trial_id == make_trial(0, decode="sample").trial_id
+
+
+def test_a_transfer_on_the_plane_is_measured_by_landing_locality_and_the_shared_space(make_trial, around) -> None:
+    trained = {"bridge.n_steps": 600}
+    specs = [make_trial(0, **trained), make_trial(0, **trained, **{"bridge.conditional": False})]
+    rows = run_pack(Runtime("p"), [Entry(spec, 0, False) for spec in specs], around).rows["metrics"].to_pylist()
+    shown = {"split": "test", "decode": "mean"}
+    told, untold = (
+        {r["metric"]: r["value"] for r in rows if r["trial_id"] == s.trial_id and shown.items() <= r.items()}
+        for s in specs
+    )
+    assert told["landing_ab"] > 0.9 > 0.1 > untold["landing_ab"]  # who is told no domain stays where it is
+    assert told["locality_ab"] > 0.8
+    assert told["shared_distance"] < untold["shared_distance"]
 
 
 def test_a_trial_is_scored_on_validation_while_it_trains(make_trial, around) -> None:

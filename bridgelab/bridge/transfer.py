@@ -23,12 +23,14 @@ class Crossing:
 
     transferred: Tensor
     reconstructed: Tensor
+    shared: Tensor
+    "z'"
     classes: Tensor
-    "what f reads in the shared space"
+    "what f reads in z'"
 
     def of(self, k: int) -> Crossing:
         """The latents after bridge k."""
-        return Crossing(self.transferred[k], self.reconstructed[k], self.classes[k])
+        return Crossing(self.transferred[k], self.reconstructed[k], self.shared[k], self.classes[k])
 
 
 def stack(weights: Sequence[Mapping[str, Tensor]], configs: Sequence[BridgeConfig], n_classes: int) -> StackedBridges:
@@ -53,13 +55,13 @@ def cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int
     return Crossing(*(torch.cat(tensors, dim=1)[:, :n] for tensors in zip(*parts, strict=True)))
 
 
-def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, Tensor, Tensor]:
+def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, ...]:
     own, other = (torch.full((z_KND.shape[1],), side) for side in (source, 1 - source))
     mu_KNS, sigma_KNS = bridges.encode(z_KND, bridges.domain(own, "encoder"))
     shared_KNS = mu_KNS + sigma_KNS * noise_KNS
     classes_KN = bridges.classify(shared_KNS).argmax(-1)
     transferred, back = (bridges.decode(shared_KNS, bridges.domain(side, "decoder")) for side in (other, own))
-    return transferred, back, classes_KN
+    return transferred, back, shared_KNS, classes_KN
 
 
 def _chunks(rows_KNX: Tensor) -> list[Tensor]:

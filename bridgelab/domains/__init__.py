@@ -48,6 +48,8 @@ class Domain:
     "a fingerprint of the data and of its splits, without loading them"
     rule: Callable[[Side, NDArray[np.float32]], NDArray[np.int64]] | None = None
     "labels samples (N, ...) where no judge needs to be trained"
+    landed: Callable[[Side, NDArray[np.float32]], NDArray[np.bool_]] | None = None
+    "which samples (N, ...) lie where the side has any, where that is known"
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     "recipe -> what it sets otherwise in this domain"
     at: Callable[[Domain, Path], Domain] | None = None

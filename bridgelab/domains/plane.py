@@ -43,6 +43,14 @@ def class_of(side: Side, x: NDArray[np.float32]) -> NDArray[np.int64]:
     return (x[:, ellipse.class_axis] > ellipse.centre[ellipse.class_axis]).astype(np.int64)
 
 
+def landed(side: Side, x: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether points (N, 2) lie in the side's ellipse, a tenth larger: no bridge draws its edge exactly."""
+    ellipse = ELLIPSES[side]
+    scaled = (x - np.array(ellipse.centre)) / (1.1 * np.array(ellipse.semi_axes))
+    inside: NDArray[np.bool_] = (scaled**2).sum(axis=1) <= 1
+    return inside
+
+
 def data_id(side: Side) -> str:
     return f"plane/{side}/{canonical_json(ELLIPSES[side])}/splits-1"
 
@@ -79,6 +87,7 @@ PLANE = Domain(
     split_sizes=SPLIT_SIZES,
     data_id=data_id,
     rule=class_of,
+    landed=landed,
     # beta_KL 0.1 would flatten the ellipses' short axes: 0.02 keeps both.
     recipes={"default": {"bridge.beta_kl": 0.02, "bridge.beta_cls": 1.0}},
 )

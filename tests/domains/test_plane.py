@@ -39,3 +39,10 @@ def test_the_splits_are_drawn_apart_and_are_always_the_same() -> None:
 
 def test_the_sides_are_different_data() -> None:
     assert PLANE.data_id("a") != PLANE.data_id("b")
+
+
+def test_every_point_of_a_side_lies_where_its_side_is_and_not_where_the_other_is() -> None:
+    for side, other in (("a", "b"), ("b", "a")):
+        x = PLANE.load(side)["test"].x
+        assert PLANE.landed(side, x).all()
+        assert PLANE.landed(other, x).mean() < 0.2
