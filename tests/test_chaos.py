@@ -21,8 +21,8 @@ from bridgelab.results import Results
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-SEED, N_KILLS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "10"))
-STUDY = ("label_efficiency", "--pair", "plane-plane", "--preset", "desk", "--seeds", str(2 + N_KILLS // 8))
+SEED, N_KILLS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "6"))
+STUDY = ("label_efficiency", "--pair", "plane-plane", "--preset", "desk", "--seeds", str(2 + N_KILLS // 4))
 VICTIMS = {"worker": 6, "driver": 2, "raylet": 1, "gcs_server": 1}
 """What is killed, and how often beside the others: after all but a worker, Ray has to be started again."""
 DELAY_S = (0.3, 4.0)
@@ -87,6 +87,6 @@ def test_a_sweep_among_random_kills_is_the_undisturbed_one(tmp_path: Path) -> No
         f"\nseed {SEED}: {dict(killed)} killed in {time.monotonic() - began:.0f} s (undisturbed {undisturbed_s:.0f} s)"
     )
     print(f"{n_trials} trials in {len({row['pack_id'] for row in trials})} packs, {len(resumed)} of them resumed")
-    assert killed.total() > N_KILLS / 2
+    assert killed.total() == N_KILLS, "the sweep came to its end before all of them"
     assert resumed
     assert_same(tmp_path, tmp_path / "undisturbed")
