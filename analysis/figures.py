@@ -89,7 +89,10 @@ def intervals(run: Run) -> go.Figure:
         fig.add_scatter(
             x=found["position"] + offset, y=found["mean"], mode="markers", name=name, legendgroup=name,
             marker={"color": colour, "size": 11, "symbol": "line-ew-open", "line_width": 3},
-            error_y={"array": found["ci_high"] - found["mean"], "color": colour, "thickness": 2, "width": 6},
+            error_y={
+                "type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 6,
+                "array": found["ci_high"] - found["mean"], "arrayminus": found["mean"] - found["ci_low"],
+            },
             customdata=found[["n", "ci_low", "ci_high"]],
             hovertemplate="%{y:.3f} [%{customdata[1]:.3f}, %{customdata[2]:.3f}], n = %{customdata[0]}<extra></extra>",
         )  # fmt: skip

@@ -187,7 +187,7 @@ def _methods(run: Run) -> str:
     )
     return f"""<h2>How it was made</h2>
 <p>Each arm was trained once a replicate. Replicate <i>i</i> has its own label draw and bridge seed, and its own pair
-of base models as far as there are pairs: the same in every arm, so that arms are compared in pairs. Whatever chooses
+of base models as far as there are pairs: the same in every arm, so that arms can be compared in pairs. Whatever chooses
 read the validation split; the test split was read once a trial, after its last step. Transfer accuracy is the share
 of test items whose source and transferred sample get the same class from the judges of their domains.</p>
 <p>To run it again:</p><pre>{_text(run.definition["command"])}</pre>
