@@ -54,8 +54,10 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
 
 
 def _is_unfinished(lab: Lab) -> bool:
-    """Whether a sweep may be running: some trial that was planned has neither failed nor all its metrics."""
+    """Whether a sweep may be running: it makes models, or some planned trial has neither failed nor all its metrics."""
     results = Results(lab)
+    if any(name.endswith(".sweep") and lab.age_s(f"training/{name}") < GRACE_S for name in lab.names("training")):
+        return True
     failed = {trial_id for trial_id, row in results.latest_attempts().items() if row["state"] == "FAIL"}
     done, planned = results.evaluated(), results.read("members").select(["trial_id", "judge_id"]).to_pylist()
     return any(row["trial_id"] not in failed and (row["trial_id"], row["judge_id"]) not in done for row in planned)
@@ -81,6 +83,8 @@ def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
             bridges.add(f"{row['trial_id']}.safetensors")
     for judge_id in set(results.read("metrics")["judge_id"].to_pylist()):
         models.update(judge_id.split("+"))
+    for name in lab.names("training"):
+        yield f"training/{name}", "nobody goes on with this training"
     for folder, reached in (("models", models), ("latents", latents), ("bridges", bridges)):
         for name in lab.names(folder):
             if name not in reached:

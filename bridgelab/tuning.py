@@ -108,6 +108,7 @@ def sweep(
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
                 release(lab, work.sweep_id)
+                lab.remove(work.mark)
         if keep == "best":
             keep_best(lab, resolved, run)
     else:
@@ -128,6 +129,11 @@ class _Work:
     checkpoint_every_s: float
     progress: Progress
 
+    @property
+    def mark(self) -> str:
+        """What stands in the lab while models are made for a run that is not told of yet."""
+        return f"training/{self.sweep_id}.sweep"
+
 
 def _run(
     work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path
@@ -142,11 +148,13 @@ def _run(
     samples = {
         (domain.name, side): ray.put(domain.load(side)) for side, domain in zip(SIDES, found.study.pair, strict=True)
     }
+    work.lab.publish(work.mark, b"")
     n_models = len(found.judges) + len(found.jobs)
     work.progress.models(0, n_models)
     for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s), 1):
         work.progress.models(done, n_models)
     publish_members(work.lab, found.study)  # not before: models that cannot be made are no run
+    work.lab.remove(work.mark)
     run, tried, unevaluated = set[str](), set[str](), dict[str, tuple[str, str]]()
     while True:
         states = watch.settle()

@@ -57,6 +57,18 @@ def test_what_is_young_is_spared(full_lab: Lab) -> None:
     assert garbage(full_lab) == []
 
 
+def test_while_a_sweep_makes_models_they_are_spared(full_lab: Lab) -> None:
+    full_lab.publish("training/a-sweep.sweep", b"")
+    full_lab.publish("training/a-model.checkpoint", b"1")
+    full_lab.publish_folder("models/of-a-running-sweep", {"model.safetensors": b"12345"})
+    assert garbage(full_lab, grace_s=0) == []
+    full_lab.remove("training/a-sweep.sweep")
+    assert {one.path for one in garbage(full_lab, grace_s=0)} == {
+        "training/a-model.checkpoint",
+        "models/of-a-running-sweep",
+    }
+
+
 def test_a_pack_that_is_not_finished_is_never_garbage(full_lab: Lab) -> None:
     other = plan("label_efficiency", lab=full_lab, selection=SMOKE, n_workers=1).packs[0]
     Lease.take(full_lab, other.pack_id, manifest("label_efficiency", other), "a-sweep")
