@@ -160,6 +160,8 @@ class Settings:
     "same: both domains label the same images (two models of one domain only)"
     overlap: Literal["same", "disjoint"] = "same"
     "disjoint: each side of the bridge sees its own half of the images (two models of one domain only)"
+    class_map: tuple[int, ...] | None = field(default=None, metadata={"neutral": None})
+    "for each class of side a the class of side b that it stands for; None: the one of the same place"
     decode: Decode = "sample"
     "which accuracies stand in tables: from the means of both posteriors, or from a sample of each"
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
@@ -214,6 +216,8 @@ class Study:
     pair: str = "digits-digits"
     recipe: str = "default"
     "the one that it starts from, where none is asked for"
+    class_map: Mapping[str, str] = field(default_factory=dict)
+    "class of the source -> class of the target that it stands for, by name; empty: those of the same place"
     base: Mapping[str, Value] = field(default_factory=dict)
     "what holds in every arm"
     grid: Mapping[str, Literal["the label counts of the domains"] | Values] = field(default_factory=dict)
@@ -316,7 +320,8 @@ class TrialSpec:
         s = self.settings
         content = {
             "bridge": s.bridge,
-            "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap},
+            "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap}
+            | ({} if s.class_map is None else {"class_map": s.class_map}),
             "latents": [self.base_a.latents_id, self.base_b.latents_id],
             "seeds": {"labels": self.label_seed, "bridge": self.bridge_seed},
             "numerics": NUMERICS,

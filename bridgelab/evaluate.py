@@ -17,11 +17,12 @@ from torch import Tensor
 from .base_models import BaseModel, Judge
 from .bridge.losses import sliced_wasserstein
 from .bridge.pack import StackedBridges
+from .bridge.pool import in_terms_of_a
 from .bridge.transfer import Crossing, cross, stack
 from .config import DECODES, SIDES, Decode, Side, TrialSpec, stream_seed
 from .domains import Samples, Split
 from .latents import Latents, chunks
-from .metrics import DIRECTIONS, Direction, Found, Predictions, View, locality
+from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
 
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
@@ -109,14 +110,15 @@ def _inputs(bridge: TrainedBridge, split: Split, decode: Decode, source: Side) -
 
 
 def _predictions(bridge: TrainedBridge, split: Split, source: Side, z_ND: Tensor, after: Crossing) -> Predictions:
-    here, there = bridge.worlds[source], bridge.worlds["b" if source == "a" else "a"]
-    samples = here.samples[split]
+    target: Side = "b" if source == "a" else "a"
+    here, there = bridge.worlds[source], bridge.worlds[target]
+    samples, class_map = here.samples[split], bridge.spec.settings.class_map
     return Predictions(
-        true=samples.labels.astype(np.uint8),
-        original=_classify(here.judge, torch.from_numpy(np.array(samples.x))),
-        source=_classify(here.judge, z_ND, here.base),
-        transferred=_classify(there.judge, after.transferred, there.base),
-        reconstructed=_classify(here.judge, after.reconstructed, here.base),
+        true=in_terms_of_a(samples.labels.astype(np.uint8), source, class_map),
+        original=in_terms_of_a(_classify(here.judge, torch.from_numpy(np.array(samples.x))), source, class_map),
+        source=in_terms_of_a(_classify(here.judge, z_ND, here.base), source, class_map),
+        transferred=in_terms_of_a(_classify(there.judge, after.transferred, there.base), target, class_map),
+        reconstructed=in_terms_of_a(_classify(here.judge, after.reconstructed, here.base), source, class_map),
         shared=after.classes.numpy().astype(np.uint8),
     )
 
@@ -131,8 +133,8 @@ def _classify(judge: Judge, rows: Tensor, base: BaseModel | None = None) -> np.n
 class Validation:
     """What bridges are scored on while they train: some of the validation split, from means, both ways."""
 
-    def __init__(self, worlds: Sequence[Mapping[Side, World]]) -> None:
-        self._worlds = worlds
+    def __init__(self, specs: Sequence[TrialSpec], worlds: Sequence[Mapping[Side, World]]) -> None:
+        self._worlds, self._maps = worlds, [spec.settings.class_map for spec in specs]
         known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._sources: list[dict[Side, tuple[Tensor, Tensor]]] = []
         for world in worlds:
@@ -145,16 +147,20 @@ class Validation:
     @torch.inference_mode()
     def accuracies(self, members: Sequence[int], bridges: StackedBridges) -> Tensor:
         """Transfer accuracy a -> b and b -> a, (K, 2), of the bridges of some members."""
-        columns = []
+        columns: list[list[float]] = []
         for source, target in SIDES, SIDES[::-1]:
             z_KND = torch.stack([self._sources[m][source][0] for m in members])
             noise_KNS = z_KND.new_zeros(*z_KND.shape[:2], bridges.n_shared)
             sent_KND = cross(bridges, z_KND, noise_KNS, source=SIDES.index(source)).transferred
             there = [self._worlds[m][target] for m in members]
             classes = [w.judge.classify(w.base.decode(z_ND)) for w, z_ND in zip(there, sent_KND, strict=True)]
-            same = [c == self._sources[m][source][1] for m, c in zip(members, classes, strict=True)]
-            columns.append(torch.stack([one.float().mean() for one in same]))
-        return torch.stack(columns, dim=1)
+            columns.append([self._agreement(m, source, c) for m, c in zip(members, classes, strict=True)])
+        return torch.tensor(columns).T
+
+    def _agreement(self, member: int, source: Side, transferred: Tensor) -> float:
+        target: Side = "b" if source == "a" else "a"
+        before = in_terms_of_a(self._sources[member][source][1].numpy(), source, self._maps[member])
+        return agreement(before, in_terms_of_a(transferred.numpy(), target, self._maps[member]))
 
 
 @torch.inference_mode()

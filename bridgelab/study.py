@@ -276,13 +276,30 @@ def _base_settings(
     overrides: Mapping[str, Any],
 ) -> Settings:
     a, b = presets
-    settings = Settings(vae_a=a.vae, vae_b=b.vae, judge_a=a.judge, judge_b=b.judge)
+    class_map = _class_map(study, pair)
+    settings = Settings(class_map=class_map, vae_a=a.vae, vae_b=b.vae, judge_a=a.judge, judge_b=b.judge)
     # A bridge between two domains is as large as the more demanding of them asks for.
     sizes = max((a.bridge, b.bridge), key=lambda s: (s["bridge.hidden_dim"], s["bridge.n_steps"]))
     layers = [sizes, RECIPES[recipe], *(d.recipes.get(recipe, {}) for d in pair)]
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
+
+
+def _class_map(study: Study, pair: tuple[Domain, Domain]) -> tuple[int, ...] | None:
+    """The study's class map by place. Raises UnknownNameError, and InvalidValueError for one that is not one to one."""
+    if not study.class_map:
+        return None
+    a, b = pair[0].class_names, pair[1].class_names
+    for domain, names in ((pair[0], study.class_map), (pair[1], study.class_map.values())):
+        for name in names:
+            if name not in domain.class_names:
+                raise UnknownNameError(f"class of {domain.name}", name, domain.class_names)
+    missing = [name for name in a if name not in study.class_map]
+    if missing or len(set(study.class_map.values())) < len(b):
+        what = f"'{missing[0]}' has none" if missing else "two classes have the same"
+        raise InvalidValueError(f"the class_map of study '{study.name}' gives each class another: {what}")
+    return tuple(b.index(study.class_map[name]) for name in a)
 
 
 def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: Mapping[str, Any]) -> tuple[Arm, ...]:

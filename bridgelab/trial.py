@@ -179,7 +179,8 @@ def _train(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_c
         for entry in entries
     ]
     pack = Pack(members, runtime.device)
-    validation = Validation([around.worlds(entry.spec) for entry in entries])
+    specs = [entry.spec for entry in entries]
+    validation = Validation(specs, [around.worlds(spec) for spec in specs])
     snapshot = runtime.checkpoint.load(entries) if runtime.checkpoint else None
     if snapshot is not None:
         pack.restore(snapshot)

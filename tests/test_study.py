@@ -215,6 +215,33 @@ def test_a_study_file_that_is_not_there_is_named() -> None:
         load_study("nowhere/mine.py")
 
 
+MAPS = [
+    ({"A": "B", "B": "A"}, (1, 0)),
+    ({"A": "A", "B": "B"}, (0, 1)),
+]
+
+
+@pytest.mark.parametrize(("class_map", "places"), MAPS)
+def test_a_class_map_is_given_by_names(class_map: dict[str, str], places: tuple[int, int]) -> None:
+    own = Study(name="mine", question="?", pair="plane-plane", class_map=class_map, grid={"n_labels": [10]})
+    assert resolve(own).arms[0].settings.class_map == places
+
+
+@pytest.mark.parametrize(
+    ("class_map", "said"),
+    [
+        ({"A": "B"}, "'B' has none"),
+        ({"A": "B", "B": "B"}, "two classes have the same"),
+        ({"A": "B", "b": "A"}, "no class of plane 'b'"),
+        ({"A": "B", "B": "C"}, "no class of plane 'C'"),
+    ],
+)
+def test_a_class_map_that_is_not_one_to_one_is_refused(class_map: dict[str, str], said: str) -> None:
+    own = Study(name="mine", question="?", pair="plane-plane", class_map=class_map, grid={"n_labels": [10]})
+    with pytest.raises(BridgelabError, match=said):
+        resolve(own)
+
+
 def test_a_study_may_be_given_as_itself() -> None:
     own = Study(name="mine", question="?", grid={"bridge.hidden_dim": [16, 32]})
     assert [arm.name for arm in resolve(own).arms] == ["bridge.hidden_dim=16", "bridge.hidden_dim=32"]

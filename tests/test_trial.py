@@ -12,7 +12,7 @@ import bridgelab.trial as trial_module
 from bridgelab import metrics
 from bridgelab.bridge.transfer import cross, stack
 from bridgelab.config import STAGE_VERSIONS, Entry
-from bridgelab.domains import Samples
+from bridgelab.domains import Samples, get_domain
 from bridgelab.errors import LabError
 from bridgelab.metrics import Predictions
 from bridgelab.trial import Runtime, Surroundings, load_bridge, run_pack
@@ -164,6 +164,25 @@ def test_a_transfer_on_the_plane_is_measured_by_landing_locality_and_the_shared_
     assert told["landing_ab"] > 0.9 > 0.1 > untold["landing_ab"]  # who is told no domain stays where it is
     assert told["locality_ab"] > 0.8
     assert told["shared_distance"] < untold["shared_distance"]
+
+
+def test_a_class_map_says_which_class_stands_for_which(make_trial, around) -> None:
+    plain = make_trial(0, **{"bridge.n_steps": 600})
+    swapped = dataclasses.replace(plain, settings=dataclasses.replace(plain.settings, class_map=(1, 0)))
+    assert swapped.trial_id != plain.trial_id
+    rows = run_pack(Runtime("p"), [Entry(plain, 0, False), Entry(swapped, 0, False)], around).rows
+    shown = {"metric": "transfer_accuracy_ab", "split": "test", "decode": "mean"}
+    found = [row["value"] for row in rows["metrics"].to_pylist() if shown.items() <= row.items()]
+    assert min(found) > 0.9
+    scored = [r["value"] for r in rows["curves"].to_pylist() if r["term"] == "validation/transfer_accuracy_ba"]
+    assert min(scored[7], scored[15]) > 0.9
+    latents = torch.from_numpy(around.latents(plain.base_a.latents_id)["test"].mu.copy())
+    ends = []
+    for spec in (plain, swapped):
+        bridges = stack([load_bridge(around.lab, spec.trial_id)], [spec.settings.bridge], n_classes=2)
+        noise = torch.zeros(1, len(latents), bridges.n_shared)
+        ends.append(get_domain("plane").rule("b", cross(bridges, latents[None], noise, 0).transferred[0].numpy()))
+    assert (ends[0] != ends[1]).mean() > 0.9  # what landed left lands right
 
 
 def test_a_trial_is_scored_on_validation_while_it_trains(make_trial, around) -> None:

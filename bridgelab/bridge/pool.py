@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,14 @@ def pool(spec: TrialSpec, side: Side, labels: NDArray[np.int64]) -> Pool:
     draw = "a" if spec.settings.labelled == "same" else side
     rng = np.random.default_rng(stream_seed("labels", spec.label_seed, draw))
     return Pool(seen, spread_evenly(seen, labels, spec.settings.n_labels, rng))
+
+
+def in_terms_of_a(classes: NDArray[Any], side: Side, class_map: tuple[int, ...] | None) -> NDArray[Any]:
+    """Classes (N,) of a side's domain, each named by the class of side a that it stands for."""
+    if side == "a" or class_map is None:
+        return classes
+    renamed: NDArray[Any] = np.argsort(class_map).astype(classes.dtype)[classes]
+    return renamed
 
 
 def spread_evenly(seen: Index, labels: NDArray[np.int64], n: NLabels, rng: np.random.Generator) -> Index:

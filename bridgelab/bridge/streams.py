@@ -9,7 +9,7 @@ S shared, P directions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from ..config import Side, TrialSpec, stream_seed
 from ..latents import Latents
 from .losses import UNLABELLED
-from .pool import Pool, pool
+from .pool import Pool, in_terms_of_a, pool
 
 CHUNK_STEPS = 32
 SIDES: tuple[Side, ...] = ("a", "b")
@@ -49,6 +49,7 @@ class TrialStreams:
         self._config = spec.settings.bridge
         self._seed = spec.bridge_seed
         self._generators: dict[str, torch.Generator] = {}
+        b = replace(b, labels=in_terms_of_a(b.labels, "b", spec.settings.class_map))
         self._banks = {"a": _Bank(a, pool(spec, "a", a.labels)), "b": _Bank(b, pool(spec, "b", b.labels))}
 
     def next_chunk(self) -> Chunk:
