@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from bridgelab.errors import InvalidValueError
+from bridgelab.metrics import LANDING
 
 from . import paper
 from .summary import Run, summarize
@@ -122,7 +123,9 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
     with_paper = any(r["paper"] is not None for r in found.values())
     grid = bool(run.definition["study"]["grid"])
     labels = list(run.varied) if grid else ["arm"]
-    shown = SHOWN | (SHOWN_TOO if any(metric == "landing_ab" for _, metric in found) else {})
+    measured = {metric for _, metric in found}
+    also = {name: heading for name, heading in SHOWN_TOO.items() if name in measured}
+    shown = SHOWN | (also if measured & set(LANDING) else {})
     head = [*labels, "n", "n_base", *shown.values(), *(["paper a→b"] if with_paper else [])]
     cells = [head]
     for label, name in rows.items():

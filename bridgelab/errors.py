@@ -3,7 +3,7 @@
 BridgelabError          the command line prints it as one line and exits with status 2
 ├── UnknownNameError    no such study, domain, preset, recipe, key or choice; offers the nearest match
 ├── InvalidValueError   a value of the wrong type or out of range
-├── StudyFileError      a user's study file that cannot be read, run or used
+├── UserFileError      a user's study file that cannot be read, run or used
 ├── DataError           data that is missing or is not what it should be
 ├── ModelError          a base model or judge that did not train
 ├── LabError            a lab that cannot be read or written
@@ -43,7 +43,7 @@ class InvalidValueError(BridgelabError):
     """A value of the wrong type or out of range."""
 
 
-class StudyFileError(BridgelabError):
+class UserFileError(BridgelabError):
     """A study file that cannot be read, run or used."""
 
 

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from .config import SIDES, BaseModelJob, ModelSpec, Side
-from .domains import Samples, Split, get_domain
+from .domains import Samples, Split, get_domain, use_own
 from .errors import BridgelabError, ClusterError, ModelError
 from .lab import Lab
 from .planning import Plan
+from .user_file import UserFile
 
 MOST_RESTARTS = 3
 """How often the workers of a base model are started again after one of them died."""
 
 Store = Mapping[tuple[str, Side], Any]
 """The samples of (domain, side) in Ray's object store."""
+Files = tuple[UserFile, ...]
 
 
 def make_models(
@@ -32,16 +34,22 @@ def make_models(
     if workers == 1:
         yield from _side_by_side(lab, found, samples, every_s)
         return
-    by_data = _by_data(found, samples)
+    by_data, files = _by_data(found, samples), found.study.domain_files
     for spec in found.judges:
         _share(
             folder, workers, f"judge-{spec.model_id}", _judge_loop, (lab.address, spec, by_data[spec.data_id], every_s)
         )
         yield spec
     for job in found.jobs:
-        given = (lab.address, job, samples[job.spec.domain, job.side], every_s)
+        given = (lab.address, job, samples[job.spec.domain, job.side], every_s, files)
         _share(folder, workers, f"base-{job.spec.model_id}", _base_model_loop, given)
         yield job.spec
+
+
+def _know(files: Files) -> None:
+    """Makes the user's own domains known in a worker."""
+    for file in files:
+        use_own(file)
 
 
 def _by_data(found: Plan, samples: Store) -> dict[str, Any]:
@@ -52,13 +60,17 @@ def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float) -> Iter
     """A base model trains while its judge still does, and waits for it at the end."""
     import ray
 
-    by_data = _by_data(found, samples)
+    by_data, files = _by_data(found, samples), found.study.domain_files
     judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
-    judges = {spec: judge_task.remote(lab.address, spec, by_data[spec.data_id], every_s) for spec in found.judges}
+    judges = {
+        spec: judge_task.remote(lab.address, spec, by_data[spec.data_id], every_s, files) for spec in found.judges
+    }
     pending = {ref: spec for spec, ref in judges.items()}
     for job in found.jobs:
         judge = [judges[job.judge]] if job.judge in judges else []
-        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], every_s, judge)] = job.spec
+        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], every_s, files, judge)] = (
+            job.spec
+        )
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
         with _telling():
@@ -66,17 +78,23 @@ def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float) -> Iter
         yield pending.pop(done[0])
 
 
-def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float) -> None:
+def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float, files: Files) -> None:
     import torch
 
     from .base_models import pretrain
 
     torch.set_num_threads(1)
+    _know(files)
     pretrain.make_judge(Lab(address), spec, samples, checkpoint_every_s=every_s)
 
 
 def _base_model_task(
-    address: str, job: BaseModelJob, samples: Mapping[Split, Samples], every_s: float, judge: list[Any]
+    address: str,
+    job: BaseModelJob,
+    samples: Mapping[Split, Samples],
+    every_s: float,
+    files: Files,
+    judge: list[Any],
 ) -> None:
     import ray
     import torch
@@ -84,6 +102,7 @@ def _base_model_task(
     from .base_models import pretrain
 
     torch.set_num_threads(1)
+    _know(files)
     pretrain.make_base_model(
         Lab(address), job, samples, wait_for_judge=lambda: ray.get(judge), checkpoint_every_s=every_s
     )
@@ -125,7 +144,8 @@ def _judge_loop(config: Mapping[str, Any]) -> None:
 
     from .base_models import pretrain
 
-    address, spec, samples, every_s = config["given"]
+    address, spec, samples, every_s, files = config["given"]
+    _know(files)
     pretrain.make_judge(Lab(address), spec, ray.get(samples), _team(), every_s)
 
 
@@ -134,7 +154,8 @@ def _base_model_loop(config: Mapping[str, Any]) -> None:
 
     from .base_models import pretrain
 
-    address, job, ref, every_s = config["given"]
+    address, job, ref, every_s, files = config["given"]
+    _know(files)
     samples, team = ray.get(ref), _team()
     pretrain.make_base_model(Lab(address), job, samples, team, checkpoint_every_s=every_s)
     if team.rank == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import itertools
 import json
@@ -13,8 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import pydantic
 
 from .config import (
     LABEL_COUNTS,
@@ -30,9 +27,10 @@ from .config import (
     content_id,
 )
 from .domains import Domain, get_pair
-from .errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError, reason
+from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
+from .user_file import UserFile, read_user_file
 
 MOST_REPLICATES = 1000
 
@@ -85,6 +83,8 @@ class ResolvedStudy:
     source_sha256: str | None
     "of a user's own study file; None for ours"
     pair: tuple[Domain, Domain]
+    domain_files: tuple[UserFile, ...]
+    "of domains of the user's own: workers make them from these"
     preset: str
     recipe: str
     overrides: Mapping[str, Any]
@@ -194,10 +194,10 @@ def study_names() -> list[str]:
 def load_study(name: str) -> tuple[Study, str | None]:
     """A study by name, or from a Python file of the user's own with the sha256 of its source.
 
-    The file is code and is run. Raises UnknownNameError or StudyFileError.
+    The file is code and is run. Raises UnknownNameError or UserFileError.
     """
     if name.endswith(".py") or "/" in name:
-        return _from_file(Path(name))
+        return _from_file(name)
     if name not in study_names():
         raise UnknownNameError("study", name, study_names(), "a file of your own is given as a path, ./mine.py")
     study = importlib.import_module(f"search_spaces.{name}").study()
@@ -205,34 +205,13 @@ def load_study(name: str) -> tuple[Study, str | None]:
     return study, None
 
 
-def _from_file(path: Path) -> tuple[Study, str]:
-    try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyFileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-    try:
-        exec(compile(source, str(path), "exec"), namespace)
-        study = namespace["study"]()
-    except SyntaxError as error:
-        raise StudyFileError(f"{path}:{error.lineno}: {error.msg}; mend that line") from None
-    except KeyError as error:
-        if error.args != ("study",):
-            raise StudyFileError(f"{path} raised KeyError: {error}") from None
-        raise StudyFileError(f"{path} has no function study(); write `def study() -> Study`") from None
-    except BridgelabError as error:
-        raise StudyFileError(f"{path}: {error}") from None
-    except pydantic.ValidationError as error:
-        raise StudyFileError(f"{path}: {reason(error)}; mend that field of the study") from None
-    except (Exception, SystemExit) as error:  # whatever a user's code raises is told in one line
-        raise StudyFileError(f"{path} raised {type(error).__name__}: {' '.join(str(error).split())}") from None
-    if not isinstance(study, Study):
-        raise StudyFileError(f"{path}: study() returned {type(study).__name__}; return a bridgelab.config.Study")
+def _from_file(path: str) -> tuple[Study, str]:
+    file = read_user_file(path)
+    study = file.make("study", Study)
+    assert isinstance(study, Study)
     if study.name in study_names():
-        raise StudyFileError(
-            f"{path}: '{study.name}' is the name of a study that comes with bridgelab; give it another"
-        )
-    return study, hashlib.sha256(source.encode()).hexdigest()
+        raise UserFileError(f"{path}: '{study.name}' is the name of a study that comes with bridgelab; give it another")
+    return study, file.sha256
 
 
 def resolve(name: str | Study, selection: Selection | None = None, data: str | Path | None = None) -> ResolvedStudy:
@@ -247,7 +226,7 @@ def resolve(name: str | Study, selection: Selection | None = None, data: str | P
     study, source_sha256 = (name, None) if isinstance(name, Study) else load_study(name)
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
-    pair = get_pair(chosen.pair or study.pair, data)
+    pair, files = get_pair(chosen.pair or study.pair, data)
     preset, recipe = chosen.preset or "desk", chosen.recipe or study.recipe
     presets = (pair[0].preset(preset), pair[1].preset(preset))
     if recipe not in RECIPES:
@@ -258,6 +237,7 @@ def resolve(name: str | Study, selection: Selection | None = None, data: str | P
         given_as=study.name if isinstance(name, Study) else name,
         source_sha256=source_sha256,
         pair=pair,
+        domain_files=files,
         preset=preset,
         recipe=recipe,
         overrides={key: value_of(base, key) for key in chosen.overrides},  # 2 and 2.0 are one value

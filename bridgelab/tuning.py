@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from .board import Board, Progress, Silent, to_ipc
 from .config import CHECKPOINT_EVERY_S, SIDES, Side, Study
+from .domains import use_own
 from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .lease import BEAT_S, Lease, LostLeaseError, Watch, release
@@ -31,6 +32,7 @@ from .publication import (
 from .results import Results
 from .session import check, check_workers, choose_device, cluster, n_slots
 from .study import ResolvedStudy, Selection, resolve
+from .user_file import UserFile
 
 KEEP = ("all", "tables", "best")
 REPORT_EVERY_S = 0.5
@@ -217,6 +219,7 @@ def _train_pack(
     address: str,
     device: str,
     checkpoint_every_s: float,
+    files: tuple[UserFile, ...],
 ) -> None:
     """The trainable: a pack by its id. Reports steps done, and at the end the rows."""
     import torch
@@ -225,6 +228,8 @@ def _train_pack(
     from .trial import PackCheckpoint, Runtime, Surroundings, run_pack
 
     torch.set_num_threads(1)
+    for file in files:
+        use_own(file)
     pack, lab = packs[config["pack"]], Lab(address)
     n_new = sum(not entry.trained for entry in pack.entries)
     reported = time.monotonic()
@@ -288,6 +293,7 @@ def _run_packs(
         address=lab.address,
         device=work.device,
         checkpoint_every_s=work.checkpoint_every_s,
+        files=found.study.domain_files,
     )
     resources = {"cpu": 1, "gpu": 1} if work.device == "cuda" else {"cpu": 1}
     tuner = tune.Tuner(

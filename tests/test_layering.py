@@ -13,6 +13,7 @@ ROOT = Path(bridgelab.__file__).parents[1]
 
 ORDER = [
     "bridgelab.errors",
+    "bridgelab.user_file",
     "bridgelab.config",
     "bridgelab.keys",
     "bridgelab.metrics",

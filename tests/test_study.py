@@ -7,7 +7,7 @@ import pytest
 
 from bridgelab.config import Study
 from bridgelab.domains import get_domain
-from bridgelab.errors import BridgelabError, InvalidValueError, StudyFileError, UnknownNameError
+from bridgelab.errors import BridgelabError, InvalidValueError, UnknownNameError, UserFileError
 from bridgelab.study import Selection, load_study, resolve, study_names
 
 
@@ -211,7 +211,7 @@ def test_a_study_file_that_does_not_work_is_one_line_with_its_name(tmp_path: Pat
 
 
 def test_a_study_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(StudyFileError, match=r"nowhere/mine\.py"):
+    with pytest.raises(UserFileError, match=r"nowhere/mine\.py"):
         load_study("nowhere/mine.py")
 
 

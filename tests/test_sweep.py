@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rings import RINGS
 
 from bridgelab.lab import Lab
 from bridgelab.planning import plan
@@ -98,6 +99,15 @@ def test_another_judge_sends_the_bridges_across_again_and_trains_none(tmp_path: 
     for more in (), ("--set", "judge.n_steps=150"):
         rows = told(bridgelab(tmp_path, "table", "label_efficiency", "--format", "json", *more))
         assert {row["n"] for row in rows} == {1}
+
+
+def test_a_domain_of_the_users_own_reaches_the_workers(tmp_path: Path) -> None:
+    (tmp_path / "rings.py").write_text(RINGS)
+    words = ("label_efficiency", "--pair", "./rings.py-plane", "--preset", "smoke", "--seeds", "1", "--json")
+    done = told(bridgelab(tmp_path, "sweep", *words))
+    assert (done["run"], done["failed"]) == (3, {})
+    rows = told(bridgelab(tmp_path, "table", "label_efficiency", "--format", "json", "--pair", "rings-plane"))
+    assert {row["pair"] for row in rows} == {"rings-plane"}
 
 
 def test_models_that_cannot_be_made_are_one_line_and_hide_no_run(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import NLabels, Preset, Side
-from ..errors import InvalidValueError, UnknownNameError
+from ..errors import InvalidValueError, UnknownNameError, UserFileError
+from ..user_file import UserFile, read_user_file
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -64,26 +67,53 @@ class Domain:
 DEFAULT_DATA = "./data"
 
 
+_OWN: dict[str, Domain] = {}
+"""Domains of the user's own, in this process, by name."""
+
+
 def get_domain(name: str) -> Domain:
     """The domain of that name, without data from outside. Raises UnknownNameError, with the nearest one."""
+    known = {**_OWN, **_ours()}
+    if name not in known:
+        raise UnknownNameError("domain", name, known, "one of your own is given as a path, ./mine.py")
+    return known[name]
+
+
+def _ours() -> dict[str, Domain]:
     from . import digits, images, plane
 
-    domains = {domain.name: domain for domain in (digits.DIGITS, plane.PLANE, images.MNIST, images.FASHION_MNIST)}
-    if name not in domains:
-        raise UnknownNameError("domain", name, domains)
-    return domains[name]
+    return {domain.name: domain for domain in (digits.DIGITS, plane.PLANE, images.MNIST, images.FASHION_MNIST)}
 
 
-def get_pair(text: str, data: str | Path | None = None) -> tuple[Domain, Domain]:
-    """The two domains of 'SOURCE-TARGET', which must have as many classes as each other, with their data.
+def use_own(file: UserFile) -> Domain:
+    """The domain that a user's file makes, from now on known by its name in this process.
 
-    Where a domain's data comes from outside it is looked for in the folder `data`, and downloaded to
-    there if it is missing.
+    The source is part of every id that is made with it. Raises UserFileError.
     """
-    source, dash, target = text.partition("-")
-    if not dash or not source or not target or "-" in target:
+    made = file.make("domain", Domain)
+    assert isinstance(made, Domain)
+    if made.name in _ours():
+        raise UserFileError(f"{file.path}: '{made.name}' is the name of a domain that comes with bridgelab; change it")
+    _OWN[made.name] = replace(made, data_id=functools.partial(_own_data_id, made, file.sha256))
+    return _OWN[made.name]
+
+
+def _own_data_id(made: Domain, sha256: str, side: Side) -> str:
+    return f"{made.data_id(side)}/source-{sha256[:20]}"
+
+
+def get_pair(text: str, data: str | Path | None = None) -> tuple[tuple[Domain, Domain], tuple[UserFile, ...]]:
+    """The two domains of 'SOURCE-TARGET' with their data, and the files of those that are the user's own.
+
+    They must have as many classes as each other. Where a domain's data comes from outside it is looked
+    for in the folder `data`, and downloaded to there if it is missing. A path of a Python file is a domain
+    of the user's own.
+    """
+    parts = re.fullmatch(r"(.+?\.py|[^-]+)-(.+\.py|[^-]+)", text)
+    if parts is None:
         raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
-    a, b = get_domain(source), get_domain(target)
+    files = {part: read_user_file(part) for part in parts.groups() if part.endswith(".py")}
+    a, b = (use_own(files[part]) if part in files else get_domain(part) for part in parts.groups())
     if len(a.class_names) != len(b.class_names):
         raise InvalidValueError(
             f"--pair {text}: {a.name} has {len(a.class_names)} classes and {b.name} has "
@@ -91,7 +121,7 @@ def get_pair(text: str, data: str | Path | None = None) -> tuple[Domain, Domain]
         )
     folder = Path(data or DEFAULT_DATA)
     a, b = (domain if domain.at is None else domain.at(domain, folder) for domain in (a, b))
-    return a, b
+    return (a, b), tuple(files.values())
 
 
 def stratified(

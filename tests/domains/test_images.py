@@ -43,7 +43,7 @@ def put(tmp_path: Path) -> Callable[..., Path]:
 
 
 def opened(data: Path, name: str = "mnist"):
-    return get_pair(f"{name}-{name}", data)[0]
+    return get_pair(f"{name}-{name}", data)[0][0]
 
 
 def test_a_small_set_is_used_as_it_is(put) -> None:
