@@ -25,6 +25,8 @@ from .planning import available_cpus
 
 CONNECT_TIMEOUT_S = 2.0
 GUARD_EVERY_S = 0.2
+INTERRUPT = signal.SIGUSR2
+"""What the guard interrupts the sweep by. SIGINT may be ignored, as in a job that a shell put into the background."""
 DEVICES = ("auto", "cpu", "cuda")
 RAYS_OWN_NOTE = Path("/tmp/ray/ray_current_cluster")
 """Where `ray start` leaves the address of its head."""
@@ -103,14 +105,16 @@ def cluster(address: str | None) -> Iterator[Path]:
     import ray
 
     ours, guard = not ray.is_initialized(), _Guard()
-    on_sigterm = signal.getsignal(signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    on_sigterm, on_interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(INTERRUPT)
     try:
         if ours:
             _connect(address, folder)
         if ours and address is None:
             guard.watch(ray._private.worker.global_worker.node.dead_processes)
-        if threading.current_thread() is threading.main_thread():
+        if in_main:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process without a word of ours
+            signal.signal(INTERRUPT, signal.default_int_handler)
         yield Path(folder)
     except (ray.exceptions.RayError, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and guard.died is None:
@@ -119,6 +123,8 @@ def cluster(address: str | None) -> Iterator[Path]:
         raise ClusterError(f"Ray died under the sweep ({reason}); the same command goes on") from None
     finally:
         guard.stop()
+        if in_main:
+            signal.signal(INTERRUPT, on_interrupt)
         if ours:
             ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
@@ -142,7 +148,7 @@ class _Guard:
             dead = [kind for kind, _ in dead_processes() if kind in ("raylet", "gcs_server")]
             if dead:
                 self.died = dead[0]
-                _thread.interrupt_main()
+                _thread.interrupt_main(INTERRUPT)
                 return
 
 

@@ -37,7 +37,13 @@ def bridgelab(folder: Path, *words: str, **options: object) -> Sweep:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("BRIDGELAB_", "RAY_"))}
     command = [sys.executable, "-c", "from bridgelab.cli import main; main()", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, **pipes, **options)
+    heeding = {"preexec_fn": _heed_sigint} | options
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes, **heeding)
+
+
+def _heed_sigint() -> None:
+    """Where these tests run in the background a shell has them, and what they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(folder: Path, *words: str, study: tuple[str, ...] = PLANE, **options: object) -> Sweep:
