@@ -47,7 +47,8 @@ class Board:
         self.lab_error: str | None = None
         self.unevaluated: dict[str, tuple[str, str]] = {}
         "trial_id -> (failure class, text) of trials whose predictions could not be made"
-        self.done: set[str] = set()
+        self.trained: set[str] = set()
+        self.evaluated: set[str] = set()
         "trials whose rows were published"
         self._tell()
 
@@ -66,12 +67,17 @@ class Board:
         self._publish(self._packs[pack_id], {"trials": lost_rows(self._packs[pack_id])})
         self._tell()
 
+    @property
+    def done(self) -> set[str]:
+        return self.trained | self.evaluated
+
     def _publish(self, pack: PackPlan, tables: Mapping[str, pa.Table]) -> None:
         if self.lab_error is not None:
             return
         try:
             publish_rows(self._lab, pack, tables)
-            self.done |= {i for t in ("trials", "metrics") if t in tables for i in _ids(tables[t])}
+            self.trained |= _ids(tables["trials"])
+            self.evaluated |= _ids(tables["metrics"]) if "metrics" in tables else set()
         except LabError as error:
             self.lab_error = str(error)
 
@@ -81,8 +87,8 @@ class Board:
         self._progress.steps(sum(self._steps.values()), n_steps, len(self.done), n_trials)
 
 
-def _ids(rows: pa.Table) -> list[str]:
-    return [str(trial_id) for trial_id in rows["trial_id"].to_pylist()]
+def _ids(rows: pa.Table) -> set[str]:
+    return {str(trial_id) for trial_id in rows["trial_id"].to_pylist()}
 
 
 def to_ipc(table: pa.Table) -> bytes:

@@ -245,6 +245,11 @@ class Study:
         return tuple(name for name in (self.reference, *self.ladder, *self.leave_one_out.values()) if name)
 
 
+def other(side: Side) -> Side:
+    """The other side of a pair."""
+    return "b" if side == "a" else "a"
+
+
 def canonical(value: Any) -> Any:
     """A configuration as plain JSON values.
 

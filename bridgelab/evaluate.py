@@ -19,7 +19,7 @@ from .bridge.losses import sliced_wasserstein
 from .bridge.pack import StackedBridges
 from .bridge.pool import in_terms_of_a
 from .bridge.transfer import Crossing, cross, stack
-from .config import DECODES, SIDES, Decode, Side, TrialSpec, stream_seed
+from .config import DECODES, SIDES, Decode, Side, TrialSpec, other, stream_seed
 from .domains import Samples, Split
 from .latents import Latents, chunks
 from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
@@ -53,28 +53,27 @@ class TrainedBridge:
     worlds: Mapping[Side, World]
 
 
-def evaluate(bridges: Sequence[TrainedBridge], n_classes: int, views: Sequence[View] = VIEWS) -> list[Found]:
-    """The predictions of bridges of equal shape, in each view."""
+def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
+    """The predictions of bridges of equal shape, in all VIEWS."""
     stacked = stack([b.weights for b in bridges], [b.spec.settings.bridge for b in bridges], n_classes)
     predictions: list[dict[View, Predictions]] = [{} for _ in bridges]
     measures: list[dict[Any, dict[str, float]]] = [{} for _ in bridges]
     shared: dict[View, Tensor] = {}
-    for view in views:
+    for view in VIEWS:
         source: Side = "a" if view.direction == "ab" else "b"
         inputs = [_inputs(bridge, view.split, view.decode, source) for bridge in bridges]
         z_KND, noise_KNS = (torch.stack(tensors) for tensors in zip(*inputs, strict=True))
         crossing = cross(stacked, z_KND, noise_KNS, source=0 if source == "a" else 1)
         shared[view] = crossing.shared
         for k, bridge in enumerate(bridges):
-            after, there = crossing.of(k), bridge.worlds["b" if source == "a" else "a"]
+            after, there = crossing.of(k), bridge.worlds[other(source)]
             predictions[k][view] = _predictions(bridge, view.split, source, z_KND[k], after)
             own = measures[k].setdefault((view.split, view.decode), {})
             own |= _measures(view.direction, z_KND[k], after.transferred, there)
     for k, bridge in enumerate(bridges):
         for split, decode in measures[k]:
-            codes = [shared[view][k] for view in views if (view.split, view.decode) == (split, decode)]
-            if len(codes) == len(DIRECTIONS):
-                measures[k][split, decode]["shared_distance"] = _shared_distance(bridge.spec, *codes)
+            a_NS, b_NS = (shared[View(split, decode, direction)][k] for direction in DIRECTIONS)
+            measures[k][split, decode]["shared_distance"] = _shared_distance(bridge.spec, a_NS, b_NS)
     return [Found(p, m) for p, m in zip(predictions, measures, strict=True)]
 
 
@@ -110,7 +109,7 @@ def _inputs(bridge: TrainedBridge, split: Split, decode: Decode, source: Side) -
 
 
 def _predictions(bridge: TrainedBridge, split: Split, source: Side, z_ND: Tensor, after: Crossing) -> Predictions:
-    target: Side = "b" if source == "a" else "a"
+    target = other(source)
     here, there = bridge.worlds[source], bridge.worlds[target]
     samples, class_map = here.samples[split], bridge.spec.settings.class_map
     return Predictions(
@@ -158,7 +157,7 @@ class Validation:
         return torch.tensor(columns).T
 
     def _agreement(self, member: int, source: Side, transferred: Tensor) -> float:
-        target: Side = "b" if source == "a" else "a"
+        target = other(source)
         before = in_terms_of_a(self._sources[member][source][1].numpy(), source, self._maps[member])
         return agreement(before, in_terms_of_a(transferred.numpy(), target, self._maps[member]))
 

@@ -36,13 +36,12 @@ def make_models(
         return
     by_data, files = _by_data(found, samples), found.study.domain_files
     for spec in found.judges:
-        _share(
-            folder, workers, f"judge-{spec.model_id}", _judge_loop, (lab.address, spec, by_data[spec.data_id], every_s)
-        )
+        wanted = (lab.address, spec, by_data[spec.data_id], every_s, files)
+        _share(folder, workers, f"judge-{spec.model_id}", _judge_loop, wanted)
         yield spec
     for job in found.jobs:
-        given = (lab.address, job, samples[job.spec.domain, job.side], every_s, files)
-        _share(folder, workers, f"base-{job.spec.model_id}", _base_model_loop, given)
+        asked = (lab.address, job, samples[job.spec.domain, job.side], every_s, files)
+        _share(folder, workers, f"base-{job.spec.model_id}", _base_model_loop, asked)
         yield job.spec
 
 

@@ -83,6 +83,8 @@ class ResolvedStudy:
     source_sha256: str | None
     "of a user's own study file; None for ours"
     pair: tuple[Domain, Domain]
+    pair_given_as: str
+    "by the names, or by the paths of domains of the user's own"
     domain_files: tuple[UserFile, ...]
     "of domains of the user's own: workers make them from these"
     preset: str
@@ -136,7 +138,7 @@ class ResolvedStudy:
     def command(self) -> str:
         """What runs it again, as one types it."""
         chosen = Selection(
-            pair=self.pair_name,
+            pair=self.pair_given_as,
             preset=self.preset,
             recipe=self.recipe,
             n_replicates=self.n_replicates,
@@ -237,6 +239,7 @@ def resolve(name: str | Study, selection: Selection | None = None, data: str | P
         given_as=study.name if isinstance(name, Study) else name,
         source_sha256=source_sha256,
         pair=pair,
+        pair_given_as=chosen.pair or study.pair,
         domain_files=files,
         preset=preset,
         recipe=recipe,

@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,24 +99,40 @@ def sweep(
     watch = Watch(lab)
     watch.look()
     chosen = choose_device(device) if found.packs else "cpu"
-    run, unevaluated = set[str](), dict[str, tuple[str, str]]()
+    ran = _Ran()
     if found.packs:
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
         work = _Work(lab, uuid.uuid4().hex, chosen, pack, workers, every_s, told)
         told.phase("starting Ray")
         try:
             with cluster(address) as folder:
-                run, unevaluated = _run(work, found, retry, watch, folder)
+                ran = _run(work, found, retry, watch, folder)
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
                 release(lab, work.sweep_id)
                 lab.remove(work.mark)
         if keep == "best":
-            keep_best(lab, resolved, run)
+            keep_best(lab, resolved, ran.trained)
     else:
         publish_members(lab, resolved)
     drop_finished_packs(lab)
-    return Outcome(found, len(run), failures(lab, resolved) | unevaluated, time.monotonic() - started)
+    n_run = len(ran.trained | ran.evaluated)
+    return Outcome(found, n_run, failures(lab, resolved) | ran.unevaluated, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """What a sweep did itself, and not another one beside it."""
+
+    trained: set[str] = field(default_factory=set)
+    evaluated: set[str] = field(default_factory=set)
+    unevaluated: dict[str, tuple[str, str]] = field(default_factory=dict)
+    "trial_id -> (failure class, text) of trials whose predictions could not be made"
+
+    def __or__(self, board: Board) -> _Ran:
+        return _Ran(
+            self.trained | board.trained, self.evaluated | board.evaluated, self.unevaluated | board.unevaluated
+        )
 
 
 @dataclass(frozen=True)
@@ -137,13 +153,8 @@ class _Work:
         return f"training/{self.sweep_id}.sweep"
 
 
-def _run(
-    work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path
-) -> tuple[set[str], dict[str, tuple[str, str]]]:
-    """Makes the models, then runs packs until none is missing.
-
-    Returns which trials were run here, and why some could not be evaluated.
-    """
+def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> _Ran:
+    """Makes the models, then runs packs until none is missing."""
     import ray
 
     check_workers(work.lab)
@@ -157,24 +168,23 @@ def _run(
         work.progress.models(done, n_models)
     publish_members(work.lab, found.study)  # not before: models that cannot be made are no run
     work.lab.remove(work.mark)
-    run, tried, unevaluated = set[str](), set[str](), dict[str, tuple[str, str]]()
+    ran, tried = _Ran(), set[str]()
     while True:
         states = watch.settle()
         live = {pack_id for pack_id, state in states.items() if state == "live"}
-        found = _plan_again(work, found, live, frozenset(unevaluated), retry)
+        found = _plan_again(work, found, live, frozenset(ran.unevaluated), retry)
         if again := tried & {pack.pack_id for pack in found.packs}:
             raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
         if found.packs:
             board = _run_packs(work, found, samples, set(states) - live, folder)
-            run |= board.done
-            unevaluated |= board.unevaluated
+            ran |= board
             tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
             retry = False  # what fails again waits for the next request
         elif found.n_elsewhere:
             work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")
             time.sleep(BEAT_S)
         else:
-            return run, unevaluated
+            return ran
 
 
 def _plan_again(work: _Work, found: Plan, live: set[str], left_out: frozenset[str], retry: bool) -> Plan:

@@ -34,6 +34,12 @@ def test_the_source_of_a_domain_is_part_of_every_id(rings: Path) -> None:
     assert before.members[0].trial.base_b.model_id == after.members[0].trial.base_b.model_id
 
 
+def test_the_command_of_a_run_names_the_file(rings: Path) -> None:
+    resolved = resolve("component_ablation", Selection(pair=f"{rings}-plane", preset="smoke"))
+    assert f"--pair {rings}-plane" in resolved.command
+    assert resolved.pair_name == "rings-plane"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
