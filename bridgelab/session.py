@@ -25,6 +25,8 @@ from .planning import available_cpus
 
 CONNECT_TIMEOUT_S = 2.0
 GUARD_EVERY_S = 0.2
+DEAF_S = 15.0
+"""How long the sweep may not hear of Ray's death, as within one of Ray's own calls, which may wait for minutes."""
 INTERRUPT = signal.SIGUSR2
 """What the guard interrupts the sweep by. SIGINT may be ignored, as in a job that a shell put into the background."""
 DEVICES = ("auto", "cpu", "cuda")
@@ -119,8 +121,7 @@ def cluster(address: str | None) -> Iterator[Path]:
     except (ray.exceptions.RayError, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) and guard.died is None:
             raise
-        reason = f"its {guard.died} ended" if guard.died else str(error).splitlines()[0]
-        raise ClusterError(f"Ray died under the sweep ({reason}); the same command goes on") from None
+        raise ClusterError(_died(f"its {guard.died} ended" if guard.died else str(error).splitlines()[0])) from None
     finally:
         guard.stop()
         if in_main:
@@ -131,7 +132,10 @@ def cluster(address: str | None) -> Iterator[Path]:
 
 
 class _Guard:
-    """Interrupts the sweep when a process of its own cluster has died: Ray would wait, or end us without a word."""
+    """Interrupts the sweep when a process of its own cluster has died: Ray would wait, or end us without a word.
+
+    A sweep that does not hear it is ended, as by `kill -9`, with the same line.
+    """
 
     def __init__(self) -> None:
         self.died: str | None = None
@@ -149,7 +153,14 @@ class _Guard:
             if dead:
                 self.died = dead[0]
                 _thread.interrupt_main(INTERRUPT)
+                if not self._stopped.wait(DEAF_S):
+                    print(f"bridgelab: {_died(f'its {self.died} ended')}", file=sys.stderr, flush=True)
+                    os._exit(2)
                 return
+
+
+def _died(of: str) -> str:
+    return f"Ray died under the sweep ({of}); the same command goes on"
 
 
 def n_slots(device: str) -> int:

@@ -66,3 +66,14 @@ def test_folders_of_sweeps_that_were_killed_go_and_those_of_living_ones_stay(mon
             (Path(usual) / name).mkdir()
         remove_stale_folders()
         assert sorted(path.name for path in Path(usual).iterdir()) == sorted(names[1:])
+
+
+def test_a_sweep_that_does_not_hear_of_rays_death_is_ended_with_the_line() -> None:
+    deaf = (
+        "import signal, time; from bridgelab import session; "
+        "signal.signal(session.INTERRUPT, signal.SIG_IGN); session.DEAF_S = 0.1; "
+        "session._Guard().watch(lambda: [('raylet', None)]); time.sleep(60)"
+    )
+    ended = subprocess.run([sys.executable, "-c", deaf], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 2
+    assert ended.stderr == "bridgelab: Ray died under the sweep (its raylet ended); the same command goes on\n"
