@@ -123,7 +123,7 @@ class VAEConfig:
     batch_size: Count = 512
     n_steps: Count = 200_000
     shift: Shift = field(default=0, metadata={"neutral": 0})
-    "training images are moved by up to so many pixels, each anew in each step"
+    "training images are moved by up to so many pixels, each anew in each step; so are those behind the latents"
     precision: Precision = field(default="float32", metadata={"neutral": "float32"})
     "bfloat16: the products of training are in it, weights and losses stay float32"
 
@@ -304,7 +304,14 @@ class ModelSpec:
 
     @cached_property
     def latents_id(self) -> str:
-        return content_id("latents", {"model": self.model_id, "data": self.data_id})
+        content = {"model": self.model_id, "data": self.data_id}
+        places = {"places": self.shift} if self.shift else {}
+        return content_id("latents", content | places)
+
+    @property
+    def shift(self) -> int:
+        """By how many pixels the images are moved that it is trained on."""
+        return 0 if self.config is None else self.config.shift
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,14 @@
 """Latents: mean and deviation of q(z|x) for every sample of every split, made once.
 
-Bridges train on these and never touch pixels. Shapes: N samples, D latent.
+Bridges train on these and never touch pixels. A base model that is trained on moved images has its
+training images encoded in each of their places. Shapes: N samples, D latent.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from .base_models import BaseModel
-from .domains import SPLITS, Samples, Split
+from .base_models.shift import in_all_places, places
+from .config import ModelSpec
+from .domains import SPLITS, Samples, Split, get_domain
 from .errors import LabError
 from .lab import Lab
 
@@ -26,14 +29,34 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Latents:
-    """The posteriors of one split: mu (N, D), sigma (N, D), labels (N,)."""
+    """The posteriors of one split: mu (N, D), sigma (N, D), labels (N,).
+
+    With more than one place the rows are all items in the first place, then all in the next.
+    """
 
     mu: NDArray[np.float32]
     sigma: NDArray[np.float32]
     labels: NDArray[np.int64]
+    n_places: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def items(self) -> NDArray[np.int64]:
+        """(N,): which item each row is of."""
+        return np.tile(np.arange(len(self) // self.n_places), self.n_places)
+
+    @property
+    def labels_of_items(self) -> NDArray[np.int64]:
+        """(N / n_places,): each item once."""
+        return self.labels[: len(self) // self.n_places]
+
+    def rows_of(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of some items, in all their places."""
+        starts = np.arange(self.n_places)[:, None] * (len(self) // self.n_places)
+        rows: NDArray[np.int64] = (starts + items).ravel()
+        return rows
 
 
 @torch.inference_mode()
@@ -57,10 +80,19 @@ def chunks(rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
         yield chunk, n
 
 
-def make(lab: Lab, latents_id: str, model: BaseModel, samples: Mapping[Split, Samples]) -> None:
+def make(lab: Lab, spec: ModelSpec, model: BaseModel, samples: Mapping[Split, Samples]) -> None:
     """Encodes every split and publishes lab/latents/<latents_id>, unless it is there."""
-    if not lab.exists(f"latents/{latents_id}"):
-        write(lab, latents_id, {split: encode(model, part) for split, part in samples.items()})
+    if not lab.exists(f"latents/{spec.latents_id}"):
+        train = encode_in_all_places(spec, model, samples["train"])
+        others = {split: encode(model, part) for split, part in samples.items() if split != "train"}
+        write(lab, spec.latents_id, others | {"train": train})
+
+
+def encode_in_all_places(spec: ModelSpec, model: BaseModel, samples: Samples) -> Latents:
+    """The posteriors of all samples in each of the places that the base model was trained to see them in."""
+    n_places = len(places(spec.shift))
+    x = in_all_places(torch.from_numpy(samples.x.copy()), get_domain(spec.domain), spec.shift).numpy()
+    return replace(encode(model, Samples(x, np.tile(samples.labels, n_places))), n_places=n_places)
 
 
 def write(lab: Lab, latents_id: str, splits: Mapping[Split, Latents]) -> None:
@@ -83,7 +115,7 @@ def _schema(width: int) -> pa.Schema:
 def _to_parquet(latents: Latents) -> bytes:
     width = latents.mu.shape[1]
     columns = {
-        "item": pa.array(np.arange(len(latents), dtype=np.int32)),
+        "item": pa.array(latents.items.astype(np.int32)),
         "label": pa.array(latents.labels.astype(np.uint8)),
         "mu": pa.FixedSizeListArray.from_arrays(pa.array(latents.mu.ravel()), width),
         "sigma": pa.FixedSizeListArray.from_arrays(pa.array(latents.sigma.ravel()), width),
@@ -103,7 +135,11 @@ def _from_parquet(lab: Lab, path: str) -> Latents:
             raise ValueError("it has other columns")
         table.validate(full=True)
         mu, sigma = (np.stack(table[name].to_numpy(zero_copy_only=False)) for name in ("mu", "sigma"))
-        return Latents(mu, sigma, table["label"].to_numpy().astype(np.int64))
+        n_places = max(1, int(np.count_nonzero(table["item"].to_numpy() == 0)))
+        found = Latents(mu, sigma, table["label"].to_numpy().astype(np.int64), n_places)
+        if not np.array_equal(table["item"], found.items):
+            raise ValueError("its items are out of order")
+        return found
     except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LabError(f"{lab.show(path)} does not hold latents ({reason}); remove its folder and run again") from None

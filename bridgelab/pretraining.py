@@ -113,7 +113,7 @@ def _encode(address: str, job: BaseModelJob, samples: Mapping[Split, Samples]) -
     from .base_models import checkpoint
 
     base = checkpoint.load_base_model(Lab(address), job.spec, get_domain(job.spec.domain))
-    latents.make(Lab(address), job.spec.latents_id, base, samples)
+    latents.make(Lab(address), job.spec, base, samples)
 
 
 def _share(folder: Path, workers: int, name: str, loop: Any, given: tuple[Any, ...]) -> None:

@@ -58,7 +58,7 @@ class Origins(Protocol):
 
 def provenance(spec: TrialSpec, origins: Origins) -> dict[str, Any]:
     """What a trial was made from, as columns of `trials`."""
-    labels = origins.latents(spec.base_a.latents_id)["train"].labels
+    labels = origins.latents(spec.base_a.latents_id)["train"].labels_of_items
     return {
         "config": canonical_json(spec),
         "domain_a": spec.base_a.domain,

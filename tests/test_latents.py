@@ -1,16 +1,21 @@
 """Latents: of every sample of every split, to the same bits however many there are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from bridgelab import latents
 from bridgelab.base_models import Identity, checkpoint
+from bridgelab.base_models.shift import places
 from bridgelab.base_models.vae import VAE
 from bridgelab.config import STAGE_VERSIONS, ModelSpec, VAEConfig
 from bridgelab.domains import SPLITS, Samples, get_domain
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
+
+SPEC = ModelSpec(kind="vae", domain="digits", data_id="x", config=VAEConfig(), seed=0)
 
 
 @pytest.fixture
@@ -45,9 +50,26 @@ def test_latents_are_read_as_they_were_written(lab: Lab, model: VAE) -> None:
 
 def test_latents_that_are_there_are_not_made_again(lab: Lab, model: VAE) -> None:
     parts = {split: samples(10) for split in SPLITS}
-    latents.make(lab, "an-id", model, parts)
-    latents.make(lab, "an-id", None, parts)  # type: ignore[arg-type]
-    assert len(latents.read(lab, "an-id")["train"]) == 10
+    latents.make(lab, SPEC, model, parts)
+    latents.make(lab, SPEC, None, parts)  # type: ignore[arg-type]
+    assert len(latents.read(lab, SPEC.latents_id)["train"]) == 10
+
+
+def test_a_model_of_moved_images_has_its_training_images_encoded_in_every_place(lab: Lab, model: VAE) -> None:
+    moved = replace(SPEC, config=VAEConfig(shift=1))
+    parts = {split: samples(10) for split in SPLITS}
+    latents.make(lab, moved, model, parts)
+    found = latents.read(lab, moved.latents_id)
+    assert {split: part.n_places for split, part in found.items()} == {"train": 5, "validation": 1, "test": 1}
+    one_lower = np.roll(samples(10).x.reshape(10, 8, 8), -1, axis=1)
+    one_lower[:, -1] = 0
+    expected = latents.encode(model, Samples(one_lower.reshape(10, 64), samples(10).labels))
+    rows = found["train"].rows_of(np.array([3]))
+    assert found["train"].items[rows].tolist() == [3] * 5
+    assert set(found["train"].labels[rows]) == {samples(10).labels[3]}
+    place = places(1).index((1, 0))
+    assert np.array_equal(found["train"].mu[rows[place]], expected.mu[3])
+    assert moved.latents_id != SPEC.latents_id
 
 
 def test_damaged_latents_are_named(lab: Lab) -> None:

@@ -29,6 +29,7 @@ ORDER = [
     "bridgelab.base_models.vae",
     "bridgelab.base_models.classifier",
     "bridgelab.base_models.checkpoint",
+    "bridgelab.base_models.shift",
     "bridgelab.base_models.fit",
     "bridgelab.base_models.pretrain",
     "bridgelab.latents",

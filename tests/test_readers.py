@@ -75,7 +75,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make_trial, make_member, pla
     save_bridge(lab, trial, {"w": torch.ones(3)})
     PackCheckpoint(lab, "packs/p", 0).save_if_due(entries, pack)
     checkpoint.save(lab, MODEL, checkpoint.build(MODEL, get_domain("digits")), {})
-    latents.make(lab, "l", Identity(), plane["a"])
+    latents.write(lab, "l", {split: latents.encode(Identity(), part) for split, part in plane["a"].items()})
     lab.publish("mine.py", MINE.encode())
     [planned_pack] = plan("label_efficiency", lab=lab, selection=SMOKE, n_workers=1, pack=9).packs
     Lease.take(lab, "p", ONE_TRIAL, "one")

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from ..config import CHECKPOINT_EVERY_S, BaseModelJob, ClassifierConfig, ModelSpec, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
-from ..errors import InvalidValueError
 from ..lab import Lab
 from ..metrics import agreement
 from . import BaseModel, Judge, checkpoint
 from .classifier import Classifier
 from .fit import ALONE, ModelCheckpoint, Module, Objective, Team, fit
+from .shift import shifted
 from .vae import VAE
 
 Splits = Mapping[Split, Samples]
@@ -67,20 +67,6 @@ def train_classifier(
 
     fit(spec, model, Objective(loss, score, streams, len(train_x)), _stream(spec, "batches"), team, kept)
     return model
-
-
-def shifted(x_BX: Tensor, domain: Domain, most: int, generator: torch.Generator) -> Tensor:
-    """Images moved by up to `most` pixels down and across, each by its own draw; what comes in is black."""
-    if most == 0:
-        return x_BX
-    if domain.image_shape is None:
-        raise InvalidValueError(f"{domain.name} has no images to shift; leave out vae.shift and judge.shift")
-    rows, columns = domain.image_shape
-    padded_BHW = F.pad(x_BX.reshape(-1, rows, columns), (most, most, most, most))
-    down_B, across_B = torch.randint(2 * most + 1, (2, len(x_BX)), generator=generator)
-    row_BH1 = (down_B[:, None] + torch.arange(rows))[:, :, None]
-    column_B1W = (across_B[:, None] + torch.arange(columns))[:, None, :]
-    return padded_BHW[torch.arange(len(x_BX))[:, None, None], row_BH1, column_B1W].reshape(len(x_BX), -1)
 
 
 def _stream(spec: ModelSpec, name: str) -> torch.Generator:

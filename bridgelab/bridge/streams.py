@@ -50,7 +50,8 @@ class TrialStreams:
         self._seed = spec.bridge_seed
         self._generators: dict[str, torch.Generator] = {}
         b = replace(b, labels=in_terms_of_a(b.labels, "b", spec.settings.class_map))
-        self._banks = {"a": _Bank(a, pool(spec, "a", a.labels)), "b": _Bank(b, pool(spec, "b", b.labels))}
+        pools = {"a": pool(spec, "a", a.labels_of_items), "b": pool(spec, "b", b.labels_of_items)}
+        self._banks = {"a": _Bank(a, pools["a"]), "b": _Bank(b, pools["b"])}
 
     def next_chunk(self) -> Chunk:
         c, masked = self._config, self._config.labelled_batch == "masked"
@@ -120,12 +121,13 @@ class _Bank:
 
     def __init__(self, latents: Latents, pool: Pool) -> None:
         self.mu, self.sigma = _tensor(latents.mu), _tensor(latents.sigma)
-        self.seen, self.labelled = _tensor(pool.seen), _tensor(pool.labelled)
+        seen, labelled = latents.rows_of(pool.seen), latents.rows_of(pool.labelled)
+        self.seen, self.labelled = _tensor(seen), _tensor(labelled)
         self.known_labels = torch.full((len(latents),), UNLABELLED)
         self.known_labels[self.labelled] = _tensor(latents.labels)[self.labelled]
-        labels_of_seen = latents.labels[pool.seen]
+        labels_of_seen = latents.labels[seen]
         sizes = np.unique(labels_of_seen, return_counts=True)[1]
-        self.by_class = _tensor(pool.seen[np.argsort(labels_of_seen, kind="stable")])
+        self.by_class = _tensor(seen[np.argsort(labels_of_seen, kind="stable")])
         self.class_size, self.class_start = _tensor(sizes), _tensor(np.cumsum(sizes) - sizes)
 
 

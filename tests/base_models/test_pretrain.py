@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bridgelab.base_models import checkpoint, pretrain
+from bridgelab.base_models import checkpoint, pretrain, shift
 from bridgelab.base_models.fit import N_CHECKS, ModelCheckpoint, Objective, fit
 from bridgelab.config import STAGE_VERSIONS, BaseModelJob
 from bridgelab.domains import Samples, get_domain
@@ -182,10 +182,10 @@ def test_bfloat16_comes_close_and_has_an_id_of_its_own(samples) -> None:
 def test_shifted_images_are_moved_by_whole_pixels_each_by_its_own() -> None:
     x_BX = torch.zeros(200, 64)
     x_BX[:, 27] = 1.0  # row 3, column 3
-    moved = pretrain.shifted(x_BX, DIGITS, 1, torch.Generator().manual_seed(0))
+    moved = shift.shifted(x_BX, DIGITS, 1, torch.Generator().manual_seed(0))
     assert set(moved.argmax(1).tolist()) == {8 * row + column for row in (2, 3, 4) for column in (2, 3, 4)}
     assert torch.equal(moved.sum(1), torch.ones(200))
-    assert pretrain.shifted(x_BX, DIGITS, 0, torch.Generator()) is x_BX
+    assert shift.shifted(x_BX, DIGITS, 0, torch.Generator()) is x_BX
 
 
 GOLDEN = {1: {"vae": 969.587, "classifier": 1.51368}}
