@@ -78,6 +78,8 @@ class BridgeConfig:
     "the trunks of encoder and decoder: n_layers ReLU layers of width hidden_dim"
     heads: Literal["gated", "linear", "residual"] = "gated"
     "gated mixing layers (Fig. 8); or in their place one linear layer, or its sum with a linear skip"
+    batch_norm: Switch = field(default=False, metadata={"neutral": False})
+    "in the layers of both trunks, before each ReLU"
     conditional: Switch = True
     "whether encoder and decoder are told the domain (one-hot); an unconditional bridge sees zeros"
     conditioned: Literal["both", "encoder", "decoder"] = field(default="both", metadata={"neutral": "both"})

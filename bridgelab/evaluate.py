@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .base_models import BaseModel, Judge
 from .bridge.losses import sliced_wasserstein
-from .bridge.pack import StackedBridges
 from .bridge.pool import in_terms_of_a
+from .bridge.stacked import StackedBridges
 from .bridge.transfer import Crossing, cross, stack
 from .config import DECODES, SIDES, Decode, Side, TrialSpec, other, stream_seed
 from .domains import Samples, Split

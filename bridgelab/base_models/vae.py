@@ -41,10 +41,10 @@ class VAE(nn.Module):
         return (self.config.beta * kl_B - log_likelihood_B).mean()
 
 
-def mlp(n_in: int, hidden_dim: int, n_layers: int, n_out: int) -> nn.Sequential:
-    """n_layers ReLU layers of width hidden_dim, and a linear one."""
+def mlp(n_in: int, hidden_dim: int, n_layers: int, n_out: int, layer: type[nn.Linear] = nn.Linear) -> nn.Sequential:
+    """n_layers ReLU layers of width hidden_dim, and a linear one; all of them of the class `layer`."""
     widths = [n_in, *[hidden_dim] * n_layers]
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(widths):
-        layers += [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], n_out))
+        layers += [layer(a, b), nn.ReLU()]
+    return nn.Sequential(*layers, layer(widths[-1], n_out))

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..base_models.checkpoint import initialise
 from ..config import BridgeConfig, TrialSpec
 from ..latents import Latents
 from .layout import Layout
 from .losses import cross_entropy, kl, l2_weight, sliced_wasserstein, squared_error
-from .model import SIGMA_FLOOR, BridgingVAE, Part, is_told
+from .model import BridgingVAE
+from .stacked import StackedBridges, fold
 from .streams import CHUNK_STEPS, Chunk, TrialStreams
 
 TERMS = ("total", "l2_a", "l2_b", "kl_a", "kl_b", "swd", "cls_a", "cls_b")
@@ -37,6 +37,8 @@ VALIDATED = ("transfer_accuracy_ab", "transfer_accuracy_ba")
 """What is measured on validation while bridges train."""
 N_VALIDATIONS = 8
 BUFFERS = ("parameters", "adam_first", "adam_second")
+N_POPULATION = 1024
+"""Rows of each side that the fixed statistics of batch norm are taken over."""
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
 
@@ -66,60 +68,6 @@ class Trained:
     "(step, VALIDATED)"
     failed_at: int | None = None
     "the first step whose loss, or the last one whose gradient, was not finite"
-
-
-class StackedBridges:
-    """The forward equations of K bridges whose parameters are matrices (K, rows, cols)."""
-
-    def __init__(self, w: Mapping[str, Tensor], configs: Sequence[BridgeConfig]) -> None:
-        def per_member(values: list[float]) -> Tensor:
-            return torch.tensor(values, device=w["classifier.weight"].device)[:, None, None]
-
-        self.w = w
-        self.depth, self.gated_f = configs[0].n_layers, configs[0].classifier == "gated"
-        # A linear head is a gate that stands at 1; an unconditional bridge sees zeros for the domain.
-        self.n_shared = configs[0].shared_dim
-        self.linear_K11 = per_member([float(c.heads == "linear") for c in configs])
-        self.residual_K11 = per_member([float(c.heads == "residual") for c in configs]).bool()
-        self.any_residual = any(c.heads == "residual" for c in configs)
-        self.told_K11 = {
-            part: per_member([float(is_told(c, part)) for c in configs]) for part in ("encoder", "decoder")
-        }
-
-    def domain(self, side_R: Tensor, part: Part) -> Tensor:
-        """One-hot domain labels (K, R, 2), as that part sees them, of rows on side 0 (a) or 1 (b)."""
-        return F.one_hot(side_R, 2) * self.told_K11[part]
-
-    def encode(self, z_KRD: Tensor, domain_KR2: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of q(z'|z, d), each (K, R, S)."""
-        x_KRI = torch.cat([z_KRD, domain_KR2], dim=-1)
-        mu_KRS, raw_KRS = self._head("encoder", x_KRI).chunk(2, dim=-1)
-        return mu_KRS, F.softplus(raw_KRS) + SIGMA_FLOOR
-
-    def decode(self, z_KRS: Tensor, domain_KR2: Tensor) -> Tensor:
-        """g(z', d), (K, R, D)."""
-        return self._head("decoder", torch.cat([z_KRS, domain_KR2], dim=-1))
-
-    def classify(self, z_KRS: Tensor) -> Tensor:
-        """Logits of f, (K, R, C)."""
-        out = self._linear("classifier", z_KRS)
-        if not self.gated_f:
-            return out
-        logits_KRC, gate_KRC = out.chunk(2, dim=-1)
-        return torch.sigmoid(gate_KRC) * logits_KRC
-
-    def _head(self, name: str, x_KRI: Tensor) -> Tensor:
-        h_KRH = x_KRI
-        for i in range(self.depth):
-            h_KRH = torch.relu(self._linear(f"{name}.{i}", h_KRH))
-        delta, gate = self._linear(f"{name}.head", h_KRH).chunk(2, dim=-1)
-        g = torch.maximum(torch.sigmoid(gate), self.linear_K11)
-        skip = self._linear(f"{name}.skip", x_KRI)
-        mixed = torch.lerp(skip, delta, g)  # (1 - g) * skip + g * delta
-        return torch.where(self.residual_K11, skip + delta, mixed) if self.any_residual else mixed
-
-    def _linear(self, block: str, x_KRI: Tensor) -> Tensor:
-        return torch.baddbmm(self.w[f"{block}.bias"], x_KRI, self.w[f"{block}.weight"])
 
 
 class Pack:
@@ -160,8 +108,7 @@ class Pack:
             self._record(start, every, terms_TKE)
             self.n_done = stop
             on_chunk(stop)
-        for slot, member in enumerate(self.alive):
-            row = self._buffers[0][slot].cpu()
+        for row, member in zip(self._trained(), self.alive, strict=True):
             if torch.isfinite(row).all():
                 self.results[member].weights = self.layout.extract(row, self._names[member])
             else:
@@ -176,8 +123,19 @@ class Pack:
 
     def bridges(self) -> StackedBridges:
         """The living members as they stand, on the CPU."""
-        w = self.layout.views(self._buffers[0].cpu())
-        return StackedBridges(w, [self.configs[member] for member in self.alive])
+        return StackedBridges(self.layout.views(self._trained()), [self.configs[member] for member in self.alive])
+
+    def _trained(self) -> Tensor:
+        """The rows of the living members as bridges have them that train no longer, on the CPU."""
+        configs = [self.configs[member] for member in self.alive]
+        if not any(c.batch_norm for c in configs):
+            return self._buffers[0].cpu()
+        parameters = self._buffers[0].cpu().clone()
+        populations = [self._streams[member].population(N_POPULATION) for member in self.alive]
+        z_KRD, noise_KRS = (torch.stack(tensors) for tensors in zip(*populations, strict=True))
+        side_R = torch.tensor([0, 1]).repeat_interleave(N_POPULATION)
+        fold(StackedBridges(self.layout.views(parameters), configs, training=True), z_KRD, noise_KRS, side_R)
+        return parameters
 
     def record_validation(self, values_KM: Tensor) -> None:
         """Keeps VALIDATED of the living members."""
@@ -239,7 +197,7 @@ class Pack:
         self._frozen_f = [slot for slot, c in enumerate(configs) if not c.classifier_trained]
         self._gradient = torch.zeros_like(self._buffers[0])
         self._leaves = {n: view.detach().requires_grad_() for n, view in self.layout.views(self._buffers[0]).items()}
-        self._bridges = StackedBridges(self._leaves, configs)
+        self._bridges = StackedBridges(self._leaves, configs, training=True)
         b = configs[0].batch_size
         labelled = 0 if configs[0].labelled_batch == "masked" else configs[0].labelled_batch_size
         sides = torch.tensor([0, 1, 0, 1], device=self.device)

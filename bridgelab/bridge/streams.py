@@ -77,6 +77,17 @@ class TrialStreams:
             directions=directions / directions.norm(dim=-1, keepdim=True),
         )
 
+    def population(self, size: int) -> tuple[Tensor, Tensor]:
+        """z (2 * size, D) and noise (2 * size, S), first of side a: always the same ones."""
+        generator = torch.Generator().manual_seed(stream_seed("bridge", self._seed, "population"))
+        z = []
+        for side in SIDES:
+            bank = self._banks[side]
+            index_B = bank.seen[torch.randint(len(bank.seen), (size,), generator=generator)]
+            epsilon_BD = torch.randn(size, bank.mu.shape[1], generator=generator)
+            z.append(bank.mu[index_B] + bank.sigma[index_B] * epsilon_BD)
+        return torch.cat(z), torch.randn(2 * size, self._config.shared_dim, generator=generator)
+
     def generator(self, name: str) -> torch.Generator:
         """The stream of that name, at the place where the last draw left it."""
         if name not in self._generators:

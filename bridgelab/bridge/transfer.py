@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import BridgeConfig
 from ..latents import CHUNK
 from .layout import Layout
-from .pack import StackedBridges
+from .stacked import StackedBridges
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,10 @@ def test_a_frozen_classifier_gets_no_gradient() -> None:
 def test_a_loss_weight_of_zero_takes_its_term_out(weight: str, terms: str) -> None:
     batch = {
         side: Batch(
-            normal(8, 5, seed=i), normal(8, 3, seed=i + 2), normal(6, 5, seed=i + 4), normal(6, 3), torch.arange(6) % 4
+            normal(8, 5, seed=i),
+            normal(8, 3, seed=i + 2),
+            (normal(6, 5, seed=i + 4), normal(6, 3)),
+            torch.arange(6) % 4,
         )
         for i, side in enumerate("ab")
     }

@@ -22,13 +22,15 @@ COMPANY = [
     {"bridge.beta_cls": 0.0, "bridge.heads": "residual"},
     {"bridge.reconstruction": "sum", "bridge.learning_rate": 1e-4},
     {"bridge.classifier_trained": False, "bridge.unlabelled_batch": "label_balanced"},
-    {"bridge.beta_kl": 1.0, "labelled": "independent", "bridge.conditioned": "decoder"},
+    {"bridge.beta_kl": 1.0, "labelled": "independent", "bridge.conditioned": "decoder", "bridge.batch_norm": True},
 ]
 """Eight members of one shape that differ in everything that members of a pack may differ in."""
 
 FORMS = [
     *COMPANY,
     {"bridge.heads": "residual"},
+    {"bridge.batch_norm": True, "bridge.labelled_batch_size": 16},
+    {"bridge.batch_norm": True, "bridge.labelled_batch": "masked", "bridge.n_layers": 3},
     {"bridge.conditioned": "encoder"},
     {"bridge.conditioned": "decoder", "bridge.heads": "residual"},
     {"bridge.labelled_batch": "masked", "n_labels": 300},
@@ -148,8 +150,8 @@ def first_batches(member, config: BridgeConfig) -> tuple[Batch, Batch, torch.Ten
     def batch(side: int) -> Batch:
         rows = slice(side * size, (side + 1) * size)
         own = slice(side * config.labelled_batch_size, (side + 1) * config.labelled_batch_size)
-        extra = (None, None) if masked else (rest[own], rest_noise[own])
-        return Batch(z[rows], noise[rows], *extra, labels[side])
+        extra = None if masked else (rest[own], rest_noise[own])
+        return Batch(z[rows], noise[rows], extra, labels[side])
 
     return batch(0), batch(1), chunk.directions[0]
 
@@ -177,7 +179,7 @@ def batches_of(chunk, config: BridgeConfig) -> tuple[Batch, Batch, torch.Tensor]
     def batch(side: int) -> Batch:
         rows, own = slice(side * size, (side + 1) * size), slice(2 * size + side * extra, 2 * size + (side + 1) * extra)
         return Batch(
-            chunk.z[0][rows], chunk.noise[0][rows], chunk.z[0][own], chunk.noise[0][own], chunk.labels[0][side]
+            chunk.z[0][rows], chunk.noise[0][rows], (chunk.z[0][own], chunk.noise[0][own]), chunk.labels[0][side]
         )
 
     return batch(0), batch(1), chunk.directions[0]
