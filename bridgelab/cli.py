@@ -203,6 +203,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Count trials by state; what runs, what failed, time left."""
+    from dataclasses import replace
+
     from . import catalog, ledger
     from .display import status_text
 
@@ -216,7 +218,8 @@ def status(
     if as_json:
         _print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
     else:
-        typer.echo("\n".join(status_text(one) for one in each or [found]))
+        shown = each if each and not found.making else [*each, replace(found, packs=())]
+        typer.echo("\n".join(status_text(one) for one in shown))
 
 
 @app.command()

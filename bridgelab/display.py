@@ -129,11 +129,17 @@ def status_text(found: Status) -> str:
     lines = [f"{found.study or 'all studies'} {found.study_id or ''}".rstrip() + f": {states}"]
     if found.failures:
         lines.append("  failed: " + ", ".join(f"{n} {kind}" for kind, n in found.failures.items()))
+    lines += [f"  {_making_text(one)}" for one in found.making]
     lines += [f"  {_pack_text(pack)}" for pack in found.packs]
     if found.counts["RUNNING"] or found.counts["WAITING"]:
         left = "not known yet" if found.seconds_left is None else f"about {seconds_text(found.seconds_left)}"
         lines.append(f"  time left: {left}")
     return "\n".join(lines)
+
+
+def _making_text(one: Mapping[str, Any]) -> str:
+    sign = f"last sign of it {seconds_text(one['age_s'])} ago"
+    return f"base models and judges for {one['study']}: {one['done']} of {len(one['models'])} made, {sign}"
 
 
 def _pack_text(pack: Mapping[str, Any]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
 from .catalog import members_of
+from .errors import LabError
 from .lab import Lab
 from .lease import BEAT_S, Beat, Watch, read_beat
 from .planning import available_cpus, manifests
@@ -34,6 +35,8 @@ class Status:
     "failed trials by class"
     packs: tuple[Mapping[str, Any], ...]
     "packs that have begun: their manifests, steps, how often they were adopted, and whether they are live"
+    making: tuple[Mapping[str, Any], ...]
+    "sweeps that make base models and judges: for which study, models, done, seconds since the last sign of it"
     seconds_left: float | None
     "by the mean time of this run's finished trials on this machine's cores; None while there is none"
 
@@ -51,7 +54,13 @@ def status(
     """
     lab = Lab.of(lab)
     results = Results(lab)
-    members = results.read("members") if study is None else members_of(lab, study, selection, study_id)
+    making = tuple(one for one in _making(lab) if study_id is None and study in (None, one["study"]))
+    try:
+        members = results.read("members") if study is None else members_of(lab, study, selection, study_id)
+    except LabError:
+        if not making:
+            raise
+        members = results.read("members").slice(0, 0)  # its models come first, then its run
     wanted = dict.fromkeys(members["trial_id"].to_pylist())
     attempts, packs = results.latest_attempts(), _packs(lab)
     in_packs = {trial_id for pack in packs if pack["live"] for trial_id in pack["trials"]}
@@ -70,10 +79,11 @@ def status(
     begun = tuple(pack for pack in packs if wanted.keys() & set(pack["trials"]))
     return Status(
         study=study,
-        study_id=None if study is None else members["study_id"][0].as_py(),
+        study_id=None if study is None or not len(members) else members["study_id"][0].as_py(),
         counts=counts,
         failures=dict(failures),
         packs=begun,
+        making=making,
         seconds_left=_seconds_left(results, wanted, counts["RUNNING"] + counts["WAITING"] - _done(begun)),
     )
 
@@ -88,6 +98,23 @@ def _packs(lab: Lab) -> tuple[dict[str, Any], ...]:
         about = {"step": beat.step, "n_steps": beat.n_steps, "adopted": beat.adopted}
         found.append({**manifest, **about, "live": states.get(manifest["pack_id"]) == "live"})
     return tuple(found)
+
+
+def _making(lab: Lab) -> Iterator[dict[str, Any]]:
+    """The sweeps whose models are being made, or were when they were killed."""
+    there = set(lab.names("models"))
+    for name in lab.names("training"):
+        if not name.endswith(".sweep"):
+            continue
+        try:
+            wanted = lab.read_json(f"training/{name}")
+            signs = [f"training/{name}", *(f"training/{model}.checkpoint" for model in wanted["models"])]
+            age_s = min(lab.age_s(path) for path in signs if lab.exists(path))
+            about = {"study": str(wanted["study"]), "study_id": str(wanted["study_id"])}
+            models = list(map(str, wanted["models"]))
+        except (LabError, KeyError, TypeError, ValueError):
+            continue  # its models are made, or it is no mark of ours
+        yield {**about, "models": models, "done": len(there.intersection(models)), "age_s": age_s}
 
 
 def _done(packs: Iterable[Mapping[str, Any]]) -> float:

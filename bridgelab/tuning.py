@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .board import Board, Progress, Silent, to_ipc
-from .config import CHECKPOINT_EVERY_S, SIDES, Side, Study
+from .config import CHECKPOINT_EVERY_S, SIDES, Side, Study, canonical_json
 from .domains import use_own
 from .errors import InvalidValueError, LabError
 from .lab import Lab
@@ -161,7 +161,7 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> _
     samples = {
         (domain.name, side): ray.put(domain.load(side)) for side, domain in zip(SIDES, found.study.pair, strict=True)
     }
-    work.lab.publish(work.mark, b"")
+    work.lab.publish(work.mark, _wanted(found))
     n_models = len(found.judges) + len(found.jobs)
     work.progress.models(0, n_models)
     for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s), 1):
@@ -185,6 +185,15 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> _
             time.sleep(BEAT_S)
         else:
             return ran
+
+
+def _wanted(found: Plan) -> bytes:
+    """For whom models are made, and which: what `status` tells meanwhile."""
+    specs = [*found.judges, *(job.spec for job in found.jobs)]
+    models = [spec.model_id for spec in specs if spec.config is not None]
+    return canonical_json(
+        {"study": found.study.study.name, "study_id": found.study.study_id, "models": models}
+    ).encode()
 
 
 def _plan_again(work: _Work, found: Plan, live: set[str], left_out: frozenset[str], retry: bool) -> Plan:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from bridgelab.catalog import studies_in
+from bridgelab.config import canonical_json
+from bridgelab.display import status_text
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease
@@ -57,3 +59,17 @@ def test_a_lab_without_the_run_says_what_to_do(lab: Lab) -> None:
 
 def test_an_empty_lab_has_nothing(lab: Lab) -> None:
     assert sum(status(lab).counts.values()) == 0
+
+
+def test_base_models_in_training_are_told_before_there_is_a_run(lab: Lab) -> None:
+    mark = {"study": "label_efficiency", "study_id": "an-id", "models": ["made", "begun", "waiting"]}
+    lab.publish("training/a-sweep.sweep", canonical_json(mark).encode())
+    lab.publish("training/other.sweep", b"damaged")
+    lab.publish("training/begun.checkpoint", b"")
+    lab.publish_folder("models/made", {"config.json": b"{}"})
+    found = status(lab, "label_efficiency")
+    assert [(one["done"], len(one["models"])) for one in found.making] == [(1, 3)]
+    assert [one["study"] for one in status(lab).making] == ["label_efficiency"]
+    assert "base models and judges for label_efficiency: 1 of 3 made, last sign of it 0 s ago" in status_text(found)
+    with pytest.raises(LabError):
+        status(lab, "component_ablation")
