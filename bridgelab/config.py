@@ -316,6 +316,29 @@ class ModelSpec:
         return 0 if self.config is None else self.config.shift
 
 
+SHARED_IN_A_PACK = (
+    "n_layers",
+    "hidden_dim",
+    "shared_dim",
+    "batch_size",
+    "labelled_batch_size",
+    "n_projections",
+    "n_steps",
+    "labelled_batch",
+    "swd",
+    "classifier",
+)
+"""The settings of a bridge that all members of a pack have in common; every other may differ."""
+
+
+def shape_of(spec: Mapping[str, Any]) -> str:
+    """What trials of a pack have in common, of a trial as JSON values: shapes of tensors and forms of losses."""
+    vae = spec["settings"]["vae_a"]
+    latent_dim = None if vae is None else vae["latent_dim"]
+    form = [spec["settings"]["bridge"].get(name) for name in SHARED_IN_A_PACK]
+    return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
     """One bridge training: an arm's settings in one replicate."""
@@ -341,6 +364,11 @@ class TrialSpec:
             "numerics": NUMERICS,
         }
         return content_id("bridge", content)
+
+    @cached_property
+    def shape(self) -> str:
+        """Trials of equal shape can be in one pack."""
+        return shape_of(canonical(self))
 
     @property
     def judge_id(self) -> str:

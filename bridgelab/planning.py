@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -15,16 +14,14 @@ from scipy import special
 
 from .config import (
     BaseModelJob,
-    BridgeConfig,
-    ClassifierConfig,
     Entry,
     ModelSpec,
     Study,
     TrialSpec,
-    canonical,
     content_id,
 )
 from .domains import Split
+from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
@@ -33,23 +30,6 @@ from .study import ResolvedStudy, Selection, resolve
 
 PACK_SIZES = {"cpu": ((64, 32), (128, 8), (512, 4)), "cuda": ((512, 64), (1024, 16))}
 """(hidden_dim, K): up to this width, packs of this many trials are the fastest. Measured on CPU cores only."""
-RAY_START_S = 12.0
-"""Ray, and torch in its workers, until the first step."""
-SHARED_IN_A_PACK = (
-    "n_layers",
-    "hidden_dim",
-    "shared_dim",
-    "batch_size",
-    "labelled_batch_size",
-    "n_projections",
-    "n_steps",
-    "labelled_batch",
-    "swd",
-    "classifier",
-)
-"""The settings of a bridge that all members of a pack have in common; every other may differ."""
-N_TIMED = 64
-"""How many finished trials of a shape the expected time is taken from."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +131,7 @@ def plan(
         judges=judges,
         jobs=jobs,
         packs=packs,
-        seconds=_expected_seconds(lab, judges, jobs, packs, workers),
+        seconds=expected_seconds(lab, judges, jobs, [pack.entries for pack in packs], workers),
         n_workers=workers,
         n_elsewhere=n_elsewhere,
     )
@@ -207,23 +187,10 @@ def _adopted(lab: Lab, entries: Iterable[Entry]) -> tuple[PackPlan, ...]:
     return tuple(packs)
 
 
-def pack_shape(spec: TrialSpec) -> str:
-    """What trials of a pack have in common: the shapes of their tensors and the form of their losses."""
-    return _shape_of(canonical(spec))
-
-
-def _shape_of(spec: Mapping[str, Any]) -> str:
-    """The pack_shape of a trial as JSON values, as its row in `trials` has it."""
-    vae = spec["settings"]["vae_a"]
-    latent_dim = None if vae is None else vae["latent_dim"]
-    form = [spec["settings"]["bridge"].get(name) for name in SHARED_IN_A_PACK]
-    return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
-
-
 def _packs(entries: Iterable[Entry], size: int | None, n_workers: int, device: str) -> tuple[PackPlan, ...]:
     groups: dict[tuple[str, bool], list[Entry]] = collections.defaultdict(list)
     for entry in entries:
-        groups[pack_shape(entry.spec), entry.trained].append(entry)
+        groups[entry.spec.shape, entry.trained].append(entry)
     packs = []
     for group in groups.values():
         most = size or next((k for w, k in PACK_SIZES[device] if group[0].spec.settings.bridge.hidden_dim <= w), 1)
@@ -249,44 +216,6 @@ def _missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSp
         if job.spec.latents_id not in latents or (job.spec.kind != "identity" and job.spec.model_id not in models)
     ]
     return tuple(j for j in judges if j.kind != "rule" and j.model_id not in models), tuple(missing)
-
-
-def _expected_seconds(
-    lab: Lab, judges: Iterable[ModelSpec], jobs: Iterable[BaseModelJob], packs: tuple[PackPlan, ...], n_workers: int
-) -> float:
-    if not packs:
-        return 0.0
-    models = sum(_model_seconds(spec) for spec in (*judges, *(job.spec for job in jobs)))
-    measured = measured_step_seconds(lab)
-    bridges = 0.0
-    for pack in packs:
-        first = pack.entries[0].spec
-        bridges += pack.n_steps * measured.get(pack_shape(first), _guessed_step_seconds(first.settings.bridge))
-    return RAY_START_S + (models + bridges) / n_workers
-
-
-def measured_step_seconds(lab: Lab) -> dict[str, float]:
-    """Seconds of a core for a trial-step, by pack shape, from the latest finished trials of the lab."""
-    trials = Results(lab).read("trials").select(["state", "config", "steps", "train_s", "finished_at"]).to_pylist()
-    done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
-    seconds: dict[str, list[float]] = collections.defaultdict(list)
-    for trial in done[-N_TIMED * 8 :]:
-        seconds[_shape_of(json.loads(trial["config"]))].append(trial["train_s"] / trial["steps"])
-    return {shape: sum(s[-N_TIMED:]) / len(s[-N_TIMED:]) for shape, s in seconds.items()}
-
-
-def _guessed_step_seconds(c: BridgeConfig) -> float:
-    """Before anything has been measured: a fixed cost and the floating-point work at a plain CPU core's rate."""
-    n_weights = 2 * (c.n_layers - 1) * c.hidden_dim**2 + 10 * c.hidden_dim * (c.shared_dim + 16)
-    return 0.3e-3 + 6 * n_weights * 2 * (c.batch_size + c.labelled_batch_size) / 50e9
-
-
-def _model_seconds(spec: ModelSpec) -> float:
-    c = spec.config
-    if c is None:
-        return 0.5
-    n_weights = (1 if isinstance(c, ClassifierConfig) else 2) * (c.n_layers * c.hidden_dim**2 + 100 * c.hidden_dim)
-    return c.n_steps * (1.2e-3 + 6 * n_weights * c.batch_size / 60e9)
 
 
 def can_show(n: int) -> str:

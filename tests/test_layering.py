@@ -49,6 +49,7 @@ ORDER = [
     "bridgelab.trial",
     "bridgelab.study",
     "bridgelab.catalog",
+    "bridgelab.duration",
     "bridgelab.planning",
     "bridgelab.publication",
     "bridgelab.session",

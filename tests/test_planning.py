@@ -1,19 +1,22 @@
 """A plan says what a sweep would do, and does nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bridgelab.bridge.pack import Pack
-from bridgelab.config import Entry
+from bridgelab.config import Entry, ModelSpec, VAEConfig, canonical_json
+from bridgelab.duration import RAY_START_S, expected_seconds, makespan, trial_paces
 from bridgelab.errors import InvalidValueError
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease
-from bridgelab.planning import as_json, can_show, pack_shape, plan
+from bridgelab.planning import as_json, can_show, plan
 from bridgelab.publication import manifest, publish_rows
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
 
+CONFIGS = (VAEConfig(n_steps=100), VAEConfig(n_steps=300), VAEConfig(n_steps=300, hidden_dim=16))
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
 
 
@@ -35,7 +38,7 @@ def test_every_trial_is_in_one_pack_and_packs_have_one_shape(lab: Lab) -> None:
         found = plan("component_ablation", lab=lab, selection=SMOKE, pack=size)
         ids = [entry.spec.trial_id for pack in found.packs for entry in pack.entries]
         assert sorted(ids) == sorted(found.states)
-        assert all(len({pack_shape(e.spec) for e in pack.entries}) == 1 for pack in found.packs)
+        assert all(len({e.spec.shape for e in pack.entries}) == 1 for pack in found.packs)
         assert size is None or all(len(pack.entries) <= size for pack in found.packs)
 
 
@@ -113,10 +116,31 @@ def test_a_finished_trial_under_another_judge_is_only_evaluated(
 
 def test_the_time_is_measured_once_trials_of_the_shape_have_run(lab: Lab, around) -> None:
     finish(lab, around, SMOKE)
-    from bridgelab.planning import measured_step_seconds
+    pace = trial_paces(lab)[resolve("component_ablation", SMOKE).members[0].trial.shape]
+    assert 0 < pace.step_s < 1
+    assert 0 < pace.evaluate_s < 10
+    more = plan("component_ablation", lab=lab, selection=replace(SMOKE, n_replicates=4), pack=3, n_workers=2)
+    pack_s = 3 * (pace.step_s * more.packs[0].entries[0].spec.settings.bridge.n_steps + pace.evaluate_s)
+    assert more.seconds == pytest.approx(RAY_START_S + 2 * pack_s)  # two packs on each of two cores
 
-    shape = pack_shape(resolve("component_ablation", SMOKE).members[0].trial)
-    assert 0 < measured_step_seconds(lab)[shape] < 1
+
+def test_the_time_of_a_model_is_that_of_its_like(lab: Lab) -> None:
+    made, like, other = (ModelSpec(kind="vae", domain="digits", data_id="x", config=c, seed=0) for c in CONFIGS)
+    files = {"config.json": canonical_json(made).encode(), "metrics.json": b'{"step_s": 0.5}'}
+    lab.publish_folder(f"models/{made.model_id}", files)
+    lab.publish_folder("models/damaged", {"config.json": b"{}"})
+    trial = plan("label_efficiency", lab=lab, selection=SMOKE).packs[0].entries
+    seconds = [
+        expected_seconds(lab, [spec], [], [trial], 1) - expected_seconds(lab, [], [], [trial], 1)
+        for spec in (like, other)
+    ]
+    assert seconds[0] == pytest.approx(0.5 * like.config.n_steps)
+    assert 0 < seconds[1] < seconds[0]
+
+
+def test_the_last_job_ends_when_each_free_worker_took_the_next_one() -> None:
+    assert makespan([3, 1, 1, 1, 4], 2) == 7
+    assert makespan([], 2) == 0
 
 
 @pytest.mark.parametrize(

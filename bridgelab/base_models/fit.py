@@ -61,10 +61,12 @@ class ModelCheckpoint:
     def __init__(self, lab: Lab, model_id: str, every_s: float = CHECKPOINT_EVERY_S) -> None:
         self._lab, self._path, self._every_s = lab, f"training/{model_id}.checkpoint", every_s
         self._saved = time.monotonic()
+        self._began, self._whole = time.perf_counter(), True
 
     def load(self) -> dict[str, Tensor] | None:
         """The latest state; None where there is none that can be read."""
         data = self._lab.read_sealed(self._path)
+        self._whole = data is None
         if data is None:
             return None  # it begins anew, and comes to the same
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
@@ -74,6 +76,10 @@ class ModelCheckpoint:
         if time.monotonic() - self._saved >= self._every_s:
             self._lab.publish_sealed(self._path, safetensors.torch.save(dict(state())))
             self._saved = time.monotonic()
+
+    def pace(self, n_steps: int) -> dict[str, float]:
+        """{"step_s": seconds of each of so many steps}; nothing where some were taken before this began."""
+        return {"step_s": (time.perf_counter() - self._began) / n_steps} if self._whole else {}
 
     def remove(self) -> None:
         self._lab.remove(self._path)

@@ -82,13 +82,14 @@ def make_judge(
         return
     kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
     model = train_classifier(spec, get_domain(spec.domain), samples, team, kept)
+    pace = kept.pace(model.config.n_steps)
     if team.rank == 0:
         accuracy = {
             f"accuracy_{split}": agreement(model.classify(torch.from_numpy(part.x.copy())).numpy(), part.labels)
             for split, part in samples.items()
             if split != "train"
         }
-        checkpoint.save(lab, spec, model, accuracy)
+        checkpoint.save(lab, spec, model, accuracy | pace)
         kept.remove()
 
 
@@ -110,10 +111,11 @@ def make_base_model(
         return
     kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
     model = train_vae(spec, domain, samples, team, kept)
+    pace = kept.pace(model.config.n_steps)
     if team.rank == 0:
         wait_for_judge()
         judge = checkpoint.load_judge(lab, job.judge, domain, job.side)
-        metrics: dict[str, float | str] = {"judge_id": job.judge.model_id}
+        metrics: dict[str, float | str] = {"judge_id": job.judge.model_id, **pace}
         for split, part in samples.items():
             if split != "train":
                 metrics[f"reconstruction_accuracy_{split}"] = reconstruction_accuracy(model, judge, part)

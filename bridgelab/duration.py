@@ -1,0 +1,110 @@
+"""How long a sweep will take: from what the lab has timed on its machine, and before that by a guess."""
+
+from __future__ import annotations
+
+import collections
+import heapq
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .config import BaseModelJob, BridgeConfig, ClassifierConfig, Entry, ModelSpec, canonical, shape_of
+from .errors import LabError
+from .lab import Lab
+from .results import Results
+
+RAY_START_S = 12.0
+"""Ray, and torch in its workers, until the first step."""
+N_TIMED = 64
+"""How many finished trials of a shape the expected time is taken from."""
+GUESSED_EVALUATION_S = 0.2
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a core that a trial of one shape takes."""
+
+    step_s: float
+    evaluate_s: float
+
+
+def expected_seconds(
+    lab: Lab,
+    judges: Iterable[ModelSpec],
+    jobs: Iterable[BaseModelJob],
+    packs: Sequence[Sequence[Entry]],
+    n_workers: int,
+) -> float:
+    """From the start of Ray to the last row: first the models side by side, then the packs."""
+    if not packs:
+        return 0.0
+    timed_models, paces = model_paces(lab), trial_paces(lab)
+    specs = [*judges, *(job.spec for job in jobs)]
+    models = [_model_seconds(spec, timed_models) for spec in specs]
+    return RAY_START_S + makespan(models, n_workers) + makespan([_pack_seconds(p, paces) for p in packs], n_workers)
+
+
+def makespan(seconds: Iterable[float], n_workers: int) -> float:
+    """When the last of these jobs ends, if each worker that is free takes the next one."""
+    busy_until = [0.0] * n_workers
+    for each in seconds:
+        heapq.heapreplace(busy_until, busy_until[0] + each)
+    return max(busy_until)
+
+
+def trial_paces(lab: Lab) -> dict[str, Pace]:
+    """By shape, from the latest finished trials of the lab."""
+    columns = ["state", "config", "steps", "train_s", "evaluate_s", "finished_at"]
+    trials = Results(lab).read("trials").select(columns).to_pylist()
+    done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
+    timed: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+    for trial in done[-N_TIMED * 8 :]:
+        shape = shape_of(json.loads(trial["config"]))
+        timed[shape].append((trial["train_s"] / trial["steps"], trial["evaluate_s"]))
+    return {shape: Pace(*map(_mean, zip(*latest[-N_TIMED:], strict=True))) for shape, latest in timed.items()}
+
+
+def model_paces(lab: Lab) -> dict[str, float]:
+    """Seconds of a step, of each configuration of a base model or judge that the lab has made."""
+    timed: dict[str, list[float]] = collections.defaultdict(list)
+    for model_id in lab.names("models"):
+        try:
+            spec, metrics = (lab.read_json(f"models/{model_id}/{name}.json") for name in ("config", "metrics"))
+            timed[_kind_of(spec)].append(float(metrics["step_s"]))
+        except (LabError, KeyError, TypeError, ValueError):
+            continue  # whoever needs the model will say what is wrong with it
+    return {kind: _mean(seconds) for kind, seconds in timed.items()}
+
+
+def _kind_of(spec: Mapping[str, Any]) -> str:
+    """What decides the time of a model's step."""
+    sizes = {name: value for name, value in spec["config"].items() if name not in ("n_steps", "learning_rate")}
+    return json.dumps([spec["kind"], spec["domain"], sizes], sort_keys=True)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _pack_seconds(entries: Sequence[Entry], paces: Mapping[str, Pace]) -> float:
+    first = entries[0].spec
+    guess = Pace(_guessed_step_seconds(first.settings.bridge), GUESSED_EVALUATION_S)
+    pace = paces.get(first.shape, guess)
+    n_steps = sum(entry.spec.settings.bridge.n_steps for entry in entries if not entry.trained)
+    return n_steps * pace.step_s + len(entries) * pace.evaluate_s
+
+
+def _guessed_step_seconds(c: BridgeConfig) -> float:
+    """Before anything has been measured: a fixed cost and the floating-point work at a plain CPU core's rate."""
+    n_weights = 2 * (c.n_layers - 1) * c.hidden_dim**2 + 10 * c.hidden_dim * (c.shared_dim + 16)
+    return 0.3e-3 + 6 * n_weights * 2 * (c.batch_size + c.labelled_batch_size) / 50e9
+
+
+def _model_seconds(spec: ModelSpec, timed: Mapping[str, float]) -> float:
+    c = spec.config
+    if c is None:
+        return 0.5
+    n_weights = (1 if isinstance(c, ClassifierConfig) else 2) * (c.n_layers * c.hidden_dim**2 + 100 * c.hidden_dim)
+    guess = 1.2e-3 + 6 * n_weights * c.batch_size / 60e9
+    return c.n_steps * timed.get(_kind_of(canonical(spec)), guess)
