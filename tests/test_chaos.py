@@ -69,7 +69,7 @@ def disturb(sweep: Sweep, kind: str, spared: set[str]) -> str:
 def test_a_sweep_among_random_kills_is_the_undisturbed_one(tmp_path: Path) -> None:
     chance, killed, began = random.Random(SEED), collections.Counter[str](), time.monotonic()
     (tmp_path / "undisturbed").mkdir()
-    n_trials = finish(start(tmp_path / "undisturbed", study=STUDY))["run"]
+    n_trials = finish(start(tmp_path / "undisturbed", study=STUDY), timeout_s=1800)["run"]
     undisturbed_s, began = time.monotonic() - began, time.monotonic()
     sweep, spared = start(tmp_path, *ALWAYS, study=STUDY), set[str]()
     while killed.total() < N_KILLS:
