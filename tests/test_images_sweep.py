@@ -43,3 +43,43 @@ def test_every_study_runs_on_mnist_and_two_on_mnist_to_fashion_mnist(tmp_path: P
         assert found["mean"].notna().all()
     run = analysis.read_run(tmp_path / "lab", "label_efficiency")
     assert json.loads(analysis.render(run, "json"))[0]["pair"] == "mnist-fashion_mnist"
+
+
+SHORT_CUT = """
+import sys
+import bridgelab
+from bridgelab.config import Study
+
+def sweep(name, pair, arms):
+    study = Study(name=name, question="Do the paper's claims hold?", pair=pair, arms=arms)
+    few = bridgelab.Selection(preset="desk", n_replicates=2, n_base=1)
+    outcome = bridgelab.sweep(study, lab="lab", data=sys.argv[1], selection=few)
+    assert outcome.exit_status == 0, outcome.failed
+
+vanilla = {"bridge.conditional": False, "bridge.beta_swd": 0.0}
+sweep("digits", "mnist-mnist", {"100": {"n_labels": 100}, "1000": {"n_labels": 1000}, "full": {}, "vanilla": vanilla})
+sweep("clothes", "mnist-fashion_mnist", {"full": {}})
+"""
+
+
+@pytest.mark.timeout(1800)
+def test_the_papers_numbers_are_reached_on_real_images(tmp_path: Path) -> None:
+    """A short cut: two replicates on one pair of base models, and a margin below what eight come to."""
+    python(tmp_path, SHORT_CUT, os.environ["BRIDGELAB_DATA"])
+    digits, clothes = (mean_accuracy(tmp_path / "lab", name) for name in ("digits", "clothes"))
+    both_ways = {arm: sum(values.values()) / 2 for arm, values in digits.items()}
+    assert both_ways["vanilla"] < 0.30
+    assert both_ways["100"] > 0.40
+    assert both_ways["1000"] > 0.88
+    assert both_ways["full"] > 0.96
+    assert clothes["full"]["ab"] > 0.93
+    assert clothes["full"]["ba"] > 0.88
+
+
+def mean_accuracy(lab: Path, study: str) -> dict[str, dict[str, float]]:
+    """Transfer accuracy by arm and direction."""
+    means: dict[str, dict[str, float]] = {}
+    for row in analysis.summarize(analysis.read_run(lab, study)).itertuples():
+        if row.metric.startswith("transfer_accuracy"):
+            means.setdefault(row.arm_name, {})[row.metric.rsplit("_", 1)[1]] = row.mean
+    return means

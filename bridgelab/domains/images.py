@@ -233,7 +233,7 @@ MNIST = _domain(
     tuple("0123456789"),
     Preset(
         vae=VAEConfig(
-            hidden_dim=512, n_layers=2, latent_dim=32, learning_rate=2e-3, batch_size=128, n_steps=3000, shift=1
+            hidden_dim=512, n_layers=2, latent_dim=32, learning_rate=2e-3, batch_size=64, n_steps=5000, shift=1
         ),
         judge=ClassifierConfig(
             kind="cnn", hidden_dim=128, learning_rate=2e-3, weight_decay=1e-4, batch_size=64, n_steps=1000, shift=1
