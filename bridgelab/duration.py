@@ -71,9 +71,10 @@ def model_paces(lab: Lab) -> dict[str, float]:
     for model_id in lab.names("models"):
         try:
             spec, metrics = (lab.read_json(f"models/{model_id}/{name}.json") for name in ("config", "metrics"))
-            timed[_kind_of(spec)].append(float(metrics["step_s"]))
+            kind, step_s = _kind_of(spec), float(metrics["step_s"])
         except (LabError, KeyError, TypeError, ValueError):
-            continue  # whoever needs the model will say what is wrong with it
+            continue  # not timed; and if it is damaged, whoever needs it will say so
+        timed[kind].append(step_s)
     return {kind: _mean(seconds) for kind, seconds in timed.items()}
 
 

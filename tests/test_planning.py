@@ -130,6 +130,8 @@ def test_the_time_of_a_model_is_that_of_its_like(lab: Lab) -> None:
     files = {"config.json": canonical_json(made).encode(), "metrics.json": b'{"step_s": 0.5}'}
     lab.publish_folder(f"models/{made.model_id}", files)
     lab.publish_folder("models/damaged", {"config.json": b"{}"})
+    untimed = {"config.json": canonical_json(other).encode(), "metrics.json": b"{}"}
+    lab.publish_folder("models/untimed", untimed)
     trial = plan("label_efficiency", lab=lab, selection=SMOKE).packs[0].entries
     seconds = [
         expected_seconds(lab, [spec], [], [trial], 1) - expected_seconds(lab, [], [], [trial], 1)
