@@ -14,6 +14,8 @@ from .lab import Lab
 from .planning import Plan
 from .user_file import UserFile
 
+MODELS_A_GPU = 4
+"""How many base models or judges share one: they are small, and one alone would leave most of it idle."""
 MOST_RESTARTS = 3
 """How often the workers of a base model are started again after one of them died."""
 
@@ -23,25 +25,25 @@ Files = tuple[UserFile, ...]
 
 
 def make_models(
-    lab: Lab, found: Plan, samples: Store, folder: Path, workers: int, every_s: float
+    lab: Lab, found: Plan, samples: Store, folder: Path, workers: int, every_s: float, device: str = "cpu"
 ) -> Iterator[ModelSpec]:
     """Makes what a plan lacks; yields each spec when it is done.
 
-    With one worker each, they train side by side, as many as there are cores; with several, one after
-    the other. Every `every_s` seconds each keeps a checkpoint in the lab, from which whoever makes it next
-    goes on. Raises ModelError for one that does not train.
+    With one worker each, they train side by side, one a core, or MODELS_A_GPU on each GPU; with several,
+    each of which has a core or a GPU, one after the other. Every `every_s` seconds each keeps a checkpoint
+    in the lab, from which whoever makes it next goes on. Raises ModelError for one that does not train.
     """
     if workers == 1:
-        yield from _side_by_side(lab, found, samples, every_s)
+        yield from _side_by_side(lab, found, samples, every_s, device)
         return
     by_data, files = _by_data(found, samples), found.study.domain_files
     for spec in found.judges:
         wanted = (lab.address, spec, by_data[spec.data_id], every_s, files)
-        _share(folder, workers, f"judge-{spec.model_id}", _judge_loop, wanted)
+        _share(folder, workers, device, f"judge-{spec.model_id}", _judge_loop, wanted)
         yield spec
     for job in found.jobs:
         asked = (lab.address, job, samples[job.spec.domain, job.side], every_s, files)
-        _share(folder, workers, f"base-{job.spec.model_id}", _base_model_loop, asked)
+        _share(folder, workers, device, f"base-{job.spec.model_id}", _base_model_loop, asked)
         yield job.spec
 
 
@@ -55,21 +57,23 @@ def _by_data(found: Plan, samples: Store) -> dict[str, Any]:
     return {d.data_id(side): samples[d.name, side] for side, d in zip(SIDES, found.study.pair, strict=True)}
 
 
-def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float) -> Iterator[ModelSpec]:
+def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float, device: str) -> Iterator[ModelSpec]:
     """A base model trains while its judge still does, and waits for it at the end."""
     import ray
 
     by_data, files = _by_data(found, samples), found.study.domain_files
-    judge_task, base_task = ray.remote(num_cpus=1)(_judge_task), ray.remote(num_cpus=1)(_base_model_task)
+    place = ray.remote(num_cpus=1, num_gpus=1 / MODELS_A_GPU if device == "cuda" else 0)
+    judge_task, base_task = place(_judge_task), place(_base_model_task)
     judges = {
-        spec: judge_task.remote(lab.address, spec, by_data[spec.data_id], every_s, files) for spec in found.judges
+        spec: judge_task.remote(lab.address, spec, by_data[spec.data_id], every_s, files, device)
+        for spec in found.judges
     }
     pending = {ref: spec for spec, ref in judges.items()}
     for job in found.jobs:
         judge = [judges[job.judge]] if job.judge in judges else []
-        pending[base_task.remote(lab.address, job, samples[job.spec.domain, job.side], every_s, files, judge)] = (
-            job.spec
-        )
+        pending[
+            base_task.remote(lab.address, job, samples[job.spec.domain, job.side], every_s, files, device, judge)
+        ] = job.spec
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
         with _telling():
@@ -77,14 +81,17 @@ def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float) -> Iter
         yield pending.pop(done[0])
 
 
-def _judge_task(address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float, files: Files) -> None:
+def _judge_task(
+    address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float, files: Files, device: str
+) -> None:
     import torch
 
     from .base_models import pretrain
+    from .base_models.fit import Team
 
     torch.set_num_threads(1)
     _know(files)
-    pretrain.make_judge(Lab(address), spec, samples, checkpoint_every_s=every_s)
+    pretrain.make_judge(Lab(address), spec, samples, Team(device=device), every_s)
 
 
 def _base_model_task(
@@ -93,18 +100,18 @@ def _base_model_task(
     samples: Mapping[Split, Samples],
     every_s: float,
     files: Files,
+    device: str,
     judge: list[Any],
 ) -> None:
     import ray
     import torch
 
     from .base_models import pretrain
+    from .base_models.fit import Team
 
     torch.set_num_threads(1)
     _know(files)
-    pretrain.make_base_model(
-        Lab(address), job, samples, wait_for_judge=lambda: ray.get(judge), checkpoint_every_s=every_s
-    )
+    pretrain.make_base_model(Lab(address), job, samples, Team(device=device), lambda: ray.get(judge), every_s)
     _encode(address, job, samples)
 
 
@@ -116,20 +123,21 @@ def _encode(address: str, job: BaseModelJob, samples: Mapping[Split, Samples]) -
     latents.make(Lab(address), job.spec, base, samples)
 
 
-def _share(folder: Path, workers: int, name: str, loop: Any, given: tuple[Any, ...]) -> None:
+def _share(folder: Path, workers: int, device: str, name: str, loop: Any, given: tuple[Any, ...]) -> None:
     """Runs a loop under Ray Train. After a death the workers start again, from the checkpoint in the lab."""
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    cores = int(ray.cluster_resources().get("CPU", 1))
-    if workers > cores:
-        raise ClusterError(f"--workers {workers}: the cluster has {cores} CPU cores; give at most as many")
+    kind, said = ("GPU", "GPUs") if device == "cuda" else ("CPU", "CPU cores")
+    there = int(ray.cluster_resources().get(kind, 1))
+    if workers > there:
+        raise ClusterError(f"--workers {workers}: the cluster has {there} {said}; give at most as many")
     trainer = TorchTrainer(
         loop,
         train_loop_config={"given": given},
-        torch_config=TorchConfig(backend="gloo"),
-        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 1}),
+        torch_config=TorchConfig(backend="nccl" if device == "cuda" else "gloo"),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=device == "cuda", resources_per_worker={kind: 1}),
         run_config=RunConfig(
             name=name, storage_path=str(folder / "train"), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
         ),
@@ -165,13 +173,15 @@ def _team() -> Any:
     """This worker's place among those that Ray Train started."""
     import torch
     from ray import train
+    from ray.train.torch import get_device
     from torch.nn.parallel import DistributedDataParallel
 
     from .base_models.fit import Team
 
     torch.set_num_threads(1)
     context = train.get_context()
-    return Team(context.get_world_rank(), context.get_world_size(), DistributedDataParallel)
+    device = str(get_device())
+    return Team(context.get_world_rank(), context.get_world_size(), DistributedDataParallel, device)
 
 
 @contextlib.contextmanager

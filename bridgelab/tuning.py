@@ -164,7 +164,8 @@ def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> _
     work.lab.publish(work.mark, _wanted(found))
     n_models = len(found.judges) + len(found.jobs)
     work.progress.models(0, n_models)
-    for done, _ in enumerate(make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s), 1):
+    made = make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s, work.device)
+    for done, _ in enumerate(made, 1):
         work.progress.models(done, n_models)
     publish_members(work.lab, found.study)  # not before: models that cannot be made are no run
     work.lab.remove(work.mark)

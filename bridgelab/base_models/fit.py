@@ -46,6 +46,7 @@ class Team:
     size: int = 1
     wrap: Callable[[nn.Module], nn.Module] = lambda module: module
     "makes backward average gradients over the workers"
+    device: str = "cpu"
 
     @property
     def rows(self) -> slice:
@@ -93,12 +94,13 @@ def fit(
     team: Team = ALONE,
     checkpoint: ModelCheckpoint | None = None,
 ) -> None:
-    """AdamW with a rate that falls linearly in the second half; leaves the best state in the model.
+    """AdamW with a rate that falls linearly in the second half; leaves the best state in the model, on the CPU.
 
     Raises ModelError where no score on validation was finite.
     """
-    config = spec.config
+    config, device = spec.config, torch.device(team.device)
     assert config is not None
+    model.to(device)
     if config.batch_size % team.size:
         raise InvalidValueError(f"--workers {team.size}: batches of {config.batch_size} rows cannot be shared evenly")
     progress = _Progress(spec, model, {**objective.streams, "batches": batches})
@@ -110,8 +112,8 @@ def fit(
             group["lr"] = config.learning_rate * min(1.0, 2 * (1 - progress.step / config.n_steps))
         index_B = torch.randint(objective.n_train, (config.batch_size,), generator=batches)
         progress.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-            loss = objective.loss(module, index_B, team.rows)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            loss = objective.loss(module, index_B.to(device), team.rows)
         loss.backward()  # type: ignore[no-untyped-call]
         progress.optimizer.step()
         progress.step += 1
@@ -149,7 +151,7 @@ class _Progress:
                 f"try --set {prefix}.learning_rate={min(config.learning_rate / 10, 1e-3):g}"
             )
         self._model.load_state_dict(self._best)
-        self._model.eval().requires_grad_(False)
+        self._model.cpu().eval().requires_grad_(False)
 
     def state(self) -> dict[str, Tensor]:
         """All that `restore` needs to go on to the same bits."""
@@ -159,7 +161,7 @@ class _Progress:
         state |= {f"stream/{name}": generator.get_state() for name, generator in self._streams.items()}
         for i, moments in self.optimizer.state_dict()["state"].items():
             state |= {f"optimizer/{i}/{name}": tensor.clone() for name, tensor in moments.items()}
-        return state
+        return {name: tensor.cpu() for name, tensor in state.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         def below(prefix: str) -> dict[str, Tensor]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,12 +30,12 @@ def train_vae(
     model, config = checkpoint.build(spec, domain), spec.config
     assert isinstance(model, VAE)
     assert isinstance(config, VAEConfig)
-    train_x, validation_x = (torch.from_numpy(samples[split].x.copy()) for split in ("train", "validation"))
+    train_x, validation_x = (_tensor(samples[split].x, team) for split in ("train", "validation"))
     streams = {name: _stream(spec, name) for name in ("posterior", "shift")}
-    fixed = torch.randn(len(validation_x), config.latent_dim, generator=_stream(spec, "validation"))
+    fixed = _normal((len(validation_x), config.latent_dim), _stream(spec, "validation"), team)
 
     def loss(module: Module, index_B: Tensor, rows: slice) -> Tensor:
-        noise_BD = torch.randn(len(index_B), config.latent_dim, generator=streams["posterior"])
+        noise_BD = _normal((len(index_B), config.latent_dim), streams["posterior"], team)
         x_BX = shifted(train_x[index_B], domain, config.shift, streams["shift"])
         return module(x_BX[rows], noise_BD[rows])
 
@@ -51,13 +53,13 @@ def train_classifier(
     model, config = checkpoint.build(spec, domain), spec.config
     assert isinstance(model, Classifier)
     assert isinstance(config, ClassifierConfig)
-    train_x, validation_x = (torch.from_numpy(samples[split].x.copy()) for split in ("train", "validation"))
-    train_y, validation_y = (torch.from_numpy(samples[split].labels.copy()) for split in ("train", "validation"))
+    train_x, validation_x = (_tensor(samples[split].x, team) for split in ("train", "validation"))
+    train_y, validation_y = (_tensor(samples[split].labels, team) for split in ("train", "validation"))
     streams = {name: _stream(spec, name) for name in ("noise", "shift")}
 
     def loss(module: Module, index_B: Tensor, rows: slice) -> Tensor:
         x_BX = shifted(train_x[index_B], domain, config.shift, streams["shift"])
-        x_BX = x_BX + config.noise * torch.randn(x_BX.shape, generator=streams["noise"])
+        x_BX = x_BX + config.noise * _normal(x_BX.shape, streams["noise"], team)
         return F.cross_entropy(module(x_BX[rows]), train_y[index_B][rows])
 
     def score() -> float:
@@ -67,6 +69,15 @@ def train_classifier(
 
     fit(spec, model, Objective(loss, score, streams, len(train_x)), _stream(spec, "batches"), team, kept)
     return model
+
+
+def _tensor(array: NDArray[Any], team: Team) -> Tensor:
+    return torch.from_numpy(array.copy()).to(team.device)
+
+
+def _normal(shape: Sequence[int], generator: torch.Generator, team: Team) -> Tensor:
+    """Drawn on the CPU, whatever the device: a model's draws are the same everywhere."""
+    return torch.randn(*shape, generator=generator).to(team.device)
 
 
 def _stream(spec: ModelSpec, name: str) -> torch.Generator:

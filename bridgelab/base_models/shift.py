@@ -14,7 +14,7 @@ def shifted(x_BX: Tensor, domain: Domain, most: int, generator: torch.Generator)
     """Images moved by up to `most` pixels down and across, each by its own draw; what comes in is black."""
     if most == 0:
         return x_BX
-    down_B, across_B = torch.randint(2 * most + 1, (2, len(x_BX)), generator=generator)
+    down_B, across_B = torch.randint(2 * most + 1, (2, len(x_BX)), generator=generator).to(x_BX.device)
     return _moved(x_BX, domain, most, down_B, across_B)
 
 
@@ -40,6 +40,8 @@ def _moved(x_BX: Tensor, domain: Domain, most: int, down_B: Tensor, across_B: Te
         raise InvalidValueError(f"{domain.name} has no images to shift; leave out vae.shift and judge.shift")
     rows, columns = domain.image_shape
     padded_BHW = F.pad(x_BX.reshape(-1, rows, columns), (most, most, most, most))
-    row_BH1 = (down_B[:, None] + torch.arange(rows))[:, :, None]
-    column_B1W = (across_B[:, None] + torch.arange(columns))[:, None, :]
-    return padded_BHW[torch.arange(len(x_BX))[:, None, None], row_BH1, column_B1W].reshape(len(x_BX), -1)
+    here = x_BX.device
+    row_BH1 = (down_B[:, None] + torch.arange(rows, device=here))[:, :, None]
+    column_B1W = (across_B[:, None] + torch.arange(columns, device=here))[:, None, :]
+    image_B11 = torch.arange(len(x_BX), device=here)[:, None, None]
+    return padded_BHW[image_B11, row_BH1, column_B1W].reshape(len(x_BX), -1)

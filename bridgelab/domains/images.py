@@ -249,7 +249,13 @@ FASHION_MNIST = _domain(
     Preset(
         vae=VAEConfig(hidden_dim=512, n_layers=2, latent_dim=32, learning_rate=1e-3, batch_size=64, n_steps=8000),
         judge=ClassifierConfig(
-            kind="cnn", hidden_dim=128, learning_rate=2e-3, weight_decay=1e-4, batch_size=128, n_steps=2500
+            kind="cnn",
+            hidden_dim=128,
+            noise=0.1,
+            learning_rate=2e-3,
+            weight_decay=1e-4,
+            batch_size=128,
+            n_steps=5000,
         ),
         bridge=DESK_BRIDGE,
         n_replicates=8,
