@@ -23,6 +23,7 @@ from .lab import Lab
 from .latents import Latents
 from .metrics import Found
 from .rows import Failure, Rows, Training
+from .weights import encode, read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -203,15 +204,10 @@ def _train(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_c
 
 def save_bridge(lab: Lab, spec: TrialSpec, weights: Mapping[str, torch.Tensor]) -> None:
     """Publishes lab/bridges/<trial_id>.safetensors: the reference module's tensors, the spec beside them."""
-    data = safetensors.torch.save(dict(weights), metadata={"trial": canonical_json(spec)})
+    data = encode(weights, trial=canonical_json(spec))
     lab.publish(f"bridges/{spec.trial_id}.safetensors", data)
 
 
 def load_bridge(lab: Lab, trial_id: str) -> dict[str, torch.Tensor]:
     """The tensors of a trained bridge. Raises LabError where it is missing or damaged."""
-    path = f"bridges/{trial_id}.safetensors"
-    try:
-        tensors: dict[str, torch.Tensor] = safetensors.torch.load(lab.read(path))
-    except safetensors.SafetensorError as error:
-        raise LabError(f"{lab.show(path)} is damaged ({error}); remove it and run again") from None
-    return tensors
+    return read(lab, f"bridges/{trial_id}.safetensors", "remove it and run again")

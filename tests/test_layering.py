@@ -18,6 +18,7 @@ ORDER = [
     "bridgelab.keys",
     "bridgelab.metrics",
     "bridgelab.lab",
+    "bridgelab.weights",
     "bridgelab.lease",
     "bridgelab.results",
     "bridgelab.domains",

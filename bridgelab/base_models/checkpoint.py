@@ -7,10 +7,10 @@ import json
 import math
 from collections.abc import Mapping
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from .. import weights
 from ..config import ClassifierConfig, ModelSpec, Side, VAEConfig, canonical, stream_seed
 from ..domains import Domain
 from ..errors import LabError
@@ -49,7 +49,7 @@ def initialise(module: nn.Module, *names: str | int) -> None:
 def save(lab: Lab, spec: ModelSpec, module: nn.Module, metrics: Mapping[str, float | str]) -> None:
     """Publishes lab/models/<model_id>: the weights, the spec and what was measured."""
     files = {
-        "model.safetensors": safetensors.torch.save(dict(module.state_dict())),
+        "model.safetensors": weights.encode(module.state_dict()),
         "config.json": json.dumps(canonical(spec), indent=2).encode(),
         "metrics.json": json.dumps(dict(metrics), indent=2).encode(),
     }
@@ -57,13 +57,8 @@ def save(lab: Lab, spec: ModelSpec, module: nn.Module, metrics: Mapping[str, flo
 
 
 def load_weights(lab: Lab, spec: ModelSpec) -> dict[str, Tensor]:
-    """The saved tensors of a model. Raises LabError where they are missing or not a safetensors file."""
-    path = f"models/{spec.model_id}/model.safetensors"
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load(lab.read(path))
-    except safetensors.SafetensorError as error:
-        raise LabError(f"{lab.show(path)} is damaged ({error}); remove its folder and run again") from None
-    return tensors
+    """The saved tensors of a model. Raises LabError where they are missing or damaged."""
+    return weights.read(lab, f"models/{spec.model_id}/model.safetensors", "remove its folder and run again")
 
 
 def load(lab: Lab, spec: ModelSpec, domain: Domain) -> nn.Module:
