@@ -98,6 +98,7 @@ def download(name: str, data: Path) -> Path:
     """Fetches a domain's files into DATA/<name> by torchvision. Raises DataError where that cannot be."""
     files = ", ".join(f"{file}.gz" for file, _ in FILES.values())
     cure = f"put {files} into {data / name}, or give --data a folder that has {name}/"
+    was_there = data.exists()
     try:
         import torchvision.datasets
 
@@ -107,6 +108,8 @@ def download(name: str, data: Path) -> Path:
         with_folder = data / name
         if with_folder.is_dir() and not any(with_folder.rglob("*ubyte*")):
             _remove_empty(with_folder)
+        if not was_there and data.is_dir() and not any(data.iterdir()):
+            data.rmdir()
         raise DataError(f"no {name} in {data}, and it cannot be downloaded ({reason}); {cure}") from None
     found = find(name, data)
     if found is None:
