@@ -27,6 +27,9 @@ from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement,
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
 
+Judged = dict[tuple[object, ...], NDArray[np.uint8]]
+"""Classes that are the same for several bridges: of samples, and of what the means of their posteriors decode to."""
+
 N_DIRECTIONS = 128
 N_SCORED = 256
 """Of larger validation splits, evenly spaced items are scored while bridges train."""
@@ -59,6 +62,7 @@ def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
     predictions: list[dict[View, Predictions]] = [{} for _ in bridges]
     measures: list[dict[Any, dict[str, float]]] = [{} for _ in bridges]
     shared: dict[View, Tensor] = {}
+    judged: Judged = {}
     for view in VIEWS:
         source: Side = "a" if view.direction == "ab" else "b"
         inputs = [_inputs(bridge, view.split, view.decode, source) for bridge in bridges]
@@ -67,7 +71,7 @@ def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
         shared[view] = crossing.shared
         for k, bridge in enumerate(bridges):
             after, there = crossing.of(k), bridge.worlds[other(source)]
-            predictions[k][view] = _predictions(bridge, view.split, source, z_KND[k], after)
+            predictions[k][view] = _predictions(bridge, view, source, z_KND[k], after, judged)
             own = measures[k].setdefault((view.split, view.decode), {})
             own |= _measures(view.direction, z_KND[k], after.transferred, there)
     for k, bridge in enumerate(bridges):
@@ -108,14 +112,22 @@ def _inputs(bridge: TrainedBridge, split: Split, decode: Decode, source: Side) -
     return mu_ND + torch.from_numpy(np.array(latents.sigma)) * epsilon_ND, noise_NS
 
 
-def _predictions(bridge: TrainedBridge, split: Split, source: Side, z_ND: Tensor, after: Crossing) -> Predictions:
+def _predictions(
+    bridge: TrainedBridge, view: View, source: Side, z_ND: Tensor, after: Crossing, judged: Judged
+) -> Predictions:
     target = other(source)
     here, there = bridge.worlds[source], bridge.worlds[target]
-    samples, class_map = here.samples[split], bridge.spec.settings.class_map
+    samples, class_map = here.samples[view.split], bridge.spec.settings.class_map
+    of_samples, of_means = (here.judge, source, view.split), (here.judge, here.base, view.split)
+    if of_samples not in judged:
+        judged[of_samples] = _classify(here.judge, torch.from_numpy(np.array(samples.x)))
+    if view.decode == "mean" and of_means not in judged:
+        judged[of_means] = _classify(here.judge, z_ND, here.base)
+    decoded = judged[of_means] if view.decode == "mean" else _classify(here.judge, z_ND, here.base)
     return Predictions(
         true=in_terms_of_a(samples.labels.astype(np.uint8), source, class_map),
-        original=in_terms_of_a(_classify(here.judge, torch.from_numpy(np.array(samples.x))), source, class_map),
-        source=in_terms_of_a(_classify(here.judge, z_ND, here.base), source, class_map),
+        original=in_terms_of_a(judged[of_samples], source, class_map),
+        source=in_terms_of_a(decoded, source, class_map),
         transferred=in_terms_of_a(_classify(there.judge, after.transferred, there.base), target, class_map),
         reconstructed=in_terms_of_a(_classify(here.judge, after.reconstructed, here.base), source, class_map),
         shared=after.classes.numpy().astype(np.uint8),
