@@ -21,12 +21,14 @@ from typing import Any
 
 import sweeps
 
-FAULTS = ("none", "driver", "SIGINT", "raylet", "gcs_server", "worker", "disk")
+FAULTS = ("none", "driver", "SIGINT", "raylet", "gcs_server", "worker", "disk", "models")
+MODELS = ("label_efficiency", "--pair", "digits-digits", "--seeds", "2")
+"""A study whose base models train for a while: for the driver's death among them."""
 
 
 def disturb(fault: str, folder: Path, sweep: sweeps.Sweep) -> None:
     """Brings a fault about, and waits for the end of the sweep."""
-    if fault == "driver":
+    if fault in ("driver", "models"):
         sweeps.kill(sweep)
     elif fault == "SIGINT":
         sweep.send_signal(signal.SIGINT)
@@ -45,9 +47,10 @@ def measure(fault: str) -> tuple[float, float]:
     """Seconds from the fault to the end of the sweep, and from the next start to new progress."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sweep, ended_s = sweeps.start(folder, *sweeps.ALWAYS), 0.0
+        study = MODELS if fault == "models" else sweeps.PLANE
+        sweep, ended_s = sweeps.start(folder, *sweeps.ALWAYS, study=study), 0.0
         if fault != "none":
-            sweeps.wait_for_progress(folder, sweep)
+            wait_for_progress(folder, sweep)
             began = time.monotonic()
             if fault == "worker":
                 pid = sweeps.named(sweep, "ray::Implicit")[0]
@@ -58,12 +61,32 @@ def measure(fault: str) -> tuple[float, float]:
                 return 0.0, seconds
             disturb(fault, folder, sweep)
             ended_s = time.monotonic() - began
-            sweep = sweeps.start(folder, *sweeps.ALWAYS)
+            sweep = sweeps.start(folder, *sweeps.ALWAYS, study=study)
         began = time.monotonic()
-        sweeps.wait_for_progress(folder, sweep)
+        wait_for_progress(folder, sweep)
         seconds = time.monotonic() - began
         sweeps.kill(sweep)
         return ended_s, seconds
+
+
+def wait_for_progress(folder: Path, sweep: sweeps.Sweep) -> None:
+    """Watches until a pack or a model has a checkpoint that it had not when this began."""
+
+    def seen() -> set[object]:
+        return sweeps.progress(folder) | model_checkpoints(folder)
+
+    before = seen()
+    sweeps.wait_until(lambda: seen() - before, sweep)
+
+
+def model_checkpoints(folder: Path) -> set[object]:
+    found: set[object] = set()
+    for path in folder.glob("lab/training/[!.]*.checkpoint"):
+        try:
+            found.add((path.name, path.stat().st_mtime_ns))
+        except FileNotFoundError:
+            continue  # its model is done
+    return found
 
 
 def adopted(folder: Path) -> bool:
