@@ -22,6 +22,7 @@ from typing import Any
 import sweeps
 
 FAULTS = ("none", "driver", "SIGINT", "raylet", "gcs_server", "worker", "disk", "models")
+QUIET_S = 2.0
 MODELS = ("label_efficiency", "--pair", "digits-digits", "--seeds", "2")
 """A study whose base models train for a while: for the driver's death among them."""
 
@@ -61,6 +62,7 @@ def measure(fault: str) -> tuple[float, float]:
                 return 0.0, seconds
             disturb(fault, folder, sweep)
             ended_s = time.monotonic() - began
+            wait_until_quiet(folder)
             sweep = sweeps.start(folder, *sweeps.ALWAYS, study=study)
         began = time.monotonic()
         wait_for_progress(folder, sweep)
@@ -72,11 +74,21 @@ def measure(fault: str) -> tuple[float, float]:
 def wait_for_progress(folder: Path, sweep: sweeps.Sweep) -> None:
     """Watches until a pack or a model has a checkpoint that it had not when this began."""
 
-    def seen() -> set[object]:
-        return sweeps.progress(folder) | model_checkpoints(folder)
+    before = progress(folder)
+    sweeps.wait_until(lambda: progress(folder) - before, sweep)
 
-    before = seen()
-    sweeps.wait_until(lambda: seen() - before, sweep)
+
+def wait_until_quiet(folder: Path) -> None:
+    """Workers outlive their driver by a moment, and write until they notice."""
+    before, seen_at = progress(folder), time.monotonic()
+    while time.monotonic() - seen_at < QUIET_S:
+        time.sleep(0.1)
+        if progress(folder) - before:
+            before, seen_at = progress(folder), time.monotonic()
+
+
+def progress(folder: Path) -> set[object]:
+    return sweeps.progress(folder) | model_checkpoints(folder)
 
 
 def model_checkpoints(folder: Path) -> set[object]:
