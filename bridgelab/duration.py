@@ -70,8 +70,8 @@ def model_paces(lab: Lab) -> dict[str, float]:
     timed: dict[str, list[float]] = collections.defaultdict(list)
     for model_id in lab.names("models"):
         try:
-            spec, metrics = (lab.read_json(f"models/{model_id}/{name}.json") for name in ("config", "metrics"))
-            kind, step_s = _kind_of(spec), float(metrics["step_s"])
+            spec, timing = (lab.read_json(f"models/{model_id}/{name}.json") for name in ("config", "timing"))
+            kind, step_s = _kind_of(spec), float(timing["step_s"])
         except (LabError, KeyError, TypeError, ValueError):
             continue  # not timed; and if it is damaged, whoever needs it will say so
         timed[kind].append(step_s)

@@ -127,10 +127,10 @@ def test_the_time_is_measured_once_trials_of_the_shape_have_run(lab: Lab, around
 
 def test_the_time_of_a_model_is_that_of_its_like(lab: Lab) -> None:
     made, like, other = (ModelSpec(kind="vae", domain="digits", data_id="x", config=c, seed=0) for c in CONFIGS)
-    files = {"config.json": canonical_json(made).encode(), "metrics.json": b'{"step_s": 0.5}'}
+    files = {"config.json": canonical_json(made).encode(), "timing.json": b'{"step_s": 0.5}'}
     lab.publish_folder(f"models/{made.model_id}", files)
     lab.publish_folder("models/damaged", {"config.json": b"{}"})
-    untimed = {"config.json": canonical_json(other).encode(), "metrics.json": b"{}"}
+    untimed = {"config.json": canonical_json(other).encode(), "timing.json": b"{}"}
     lab.publish_folder("models/untimed", untimed)
     trial = plan("label_efficiency", lab=lab, selection=SMOKE).packs[0].entries
     seconds = [

@@ -46,12 +46,19 @@ def initialise(module: nn.Module, *names: str | int) -> None:
                 tensor.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed))
 
 
-def save(lab: Lab, spec: ModelSpec, module: nn.Module, metrics: Mapping[str, float | str]) -> None:
-    """Publishes lab/models/<model_id>: the weights, the spec and what was measured."""
+def save(
+    lab: Lab,
+    spec: ModelSpec,
+    module: nn.Module,
+    metrics: Mapping[str, float | str],
+    timing: Mapping[str, float] | None = None,
+) -> None:
+    """Publishes lab/models/<model_id>: the weights, the spec, what was measured, and how long it took."""
     files = {
         "model.safetensors": weights.encode(module.state_dict()),
         "config.json": json.dumps(canonical(spec), indent=2).encode(),
         "metrics.json": json.dumps(dict(metrics), indent=2).encode(),
+        "timing.json": json.dumps(dict(timing or {}), indent=2).encode(),
     }
     lab.publish_folder(f"models/{spec.model_id}", files)
 

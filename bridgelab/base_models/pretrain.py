@@ -100,7 +100,7 @@ def make_judge(
             for split, part in samples.items()
             if split != "train"
         }
-        checkpoint.save(lab, spec, model, accuracy | pace)
+        checkpoint.save(lab, spec, model, accuracy, pace)
         kept.remove()
 
 
@@ -126,11 +126,11 @@ def make_base_model(
     if team.rank == 0:
         wait_for_judge()
         judge = checkpoint.load_judge(lab, job.judge, domain, job.side)
-        metrics: dict[str, float | str] = {"judge_id": job.judge.model_id, **pace}
+        metrics: dict[str, float | str] = {"judge_id": job.judge.model_id}
         for split, part in samples.items():
             if split != "train":
                 metrics[f"reconstruction_accuracy_{split}"] = reconstruction_accuracy(model, judge, part)
-        checkpoint.save(lab, spec, model, metrics)
+        checkpoint.save(lab, spec, model, metrics, pace)
         kept.remove()
 
 

@@ -106,7 +106,7 @@ def test_a_saved_model_is_the_one_that_was_trained(lab: Lab, samples) -> None:
     trained = state(pretrain.train_vae(vae, DIGITS, samples))
     loaded = state(checkpoint.load(lab, vae, DIGITS))
     assert all(torch.equal(trained[name], loaded[name]) for name in trained)
-    assert lab.names(f"models/{vae.model_id}") == ["config.json", "metrics.json", "model.safetensors"]
+    assert lab.names(f"models/{vae.model_id}") == ["config.json", "metrics.json", "model.safetensors", "timing.json"]
 
 
 def test_a_model_that_the_lab_has_is_not_trained_again(lab: Lab, samples, monkeypatch: pytest.MonkeyPatch) -> None:
