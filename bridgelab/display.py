@@ -57,7 +57,7 @@ class ShownProgress:
         began = self._began.setdefault("bridges", time.monotonic())
         elapsed = max(time.monotonic() - began, 1e-9)
         rate = trials * done / max(total, 1) / elapsed
-        self._show("bridges", done, max(total, 1), f"{trials_done}/{trials} trials, {rate:.1f} trials/s")
+        self._show("bridges", done, max(total, 1), f"{trials_done}/{trials} trials, {_rate_text(rate)}")
 
     def _show(self, name: str, done: int, total: int | None, told: str) -> None:
         if self._silent:
@@ -75,6 +75,10 @@ class ShownProgress:
         for task in self._bars.tasks:
             if task.total is None:
                 self._bars.update(task.id, total=1, completed=1)
+
+
+def _rate_text(trials_per_s: float) -> str:
+    return f"{trials_per_s:.1f} trials/s" if trials_per_s >= 0.1 else f"{60 * trials_per_s:.1f} trials/min"
 
 
 def plan_text(found: Plan) -> str:
