@@ -63,7 +63,7 @@ sweep("digits", "mnist-mnist", {"100": {"n_labels": 100}, "1000": {"n_labels": 1
 
 @pytest.mark.timeout(1800)
 def test_the_papers_numbers_are_reached_on_real_digits(tmp_path: Path) -> None:
-    """A short cut: two replicates on one pair of base models, and a margin below what eight come to."""
+    """A short cut: two replicates on one pair of base models, with a margin below what is asked of eight."""
     python(tmp_path, SHORT_CUT, os.environ["BRIDGELAB_DATA"])
     both_ways = {arm: sum(values.values()) / 2 for arm, values in mean_accuracy(tmp_path / "lab", "digits").items()}
     assert both_ways["vanilla"] < 0.30
