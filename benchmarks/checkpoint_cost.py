@@ -27,9 +27,10 @@ import torch
 
 from bridgelab.bridge.pack import Member, Pack
 from bridgelab.bridge.streams import CHUNK_STEPS
-from bridgelab.config import CHECKPOINT_EVERY_S, Entry
+from bridgelab.config import CHECKPOINT_EVERY_S
 from bridgelab.lab import Lab
 from bridgelab.latents import Latents
+from bridgelab.specs import Entry
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Checkpoint
 

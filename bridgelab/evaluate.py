@@ -19,10 +19,11 @@ from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
 from .bridge.transfer import Crossing, cross, stack
-from .config import DECODES, SIDES, Decode, Side, TrialSpec, other, stream_seed
+from .config import DECODES, SIDES, Decode, Side, other, stream_seed
 from .domains import Samples, Split
 from .latents import Latents, chunks
 from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
+from .specs import TrialSpec
 
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""

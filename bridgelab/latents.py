@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from .base_models import BaseModel
 from .base_models.shift import in_all_places, places
-from .config import ModelSpec
 from .domains import SPLITS, Samples, Split, get_domain
 from .errors import LabError
 from .lab import Lab
+from .specs import ModelSpec
 
 CHUNK = 512
 """Rows a pass. Every chunk is filled up to this size, so that a row's result does not depend on N."""

@@ -12,20 +12,14 @@ from typing import Any
 
 from scipy import special
 
-from .config import (
-    BaseModelJob,
-    Entry,
-    ModelSpec,
-    Study,
-    TrialSpec,
-    content_id,
-)
+from .config import Study, content_id
 from .domains import Split
 from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
 from .results import Results
+from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
 
 PACK_SIZES = {"cpu": ((64, 32), (128, 8), (512, 4)), "cuda": ((512, 64), (1024, 16))}

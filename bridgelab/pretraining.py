@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .config import SIDES, BaseModelJob, ModelSpec, Side
+from .config import SIDES, Side
 from .domains import Samples, Split, get_domain, use_own
 from .errors import BridgelabError, ClusterError, ModelError
 from .lab import Lab
 from .planning import Plan
+from .specs import BaseModelJob, ModelSpec
 from .user_file import UserFile
 
 MODELS_A_GPU = 4

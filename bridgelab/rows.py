@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from . import metrics
 from .bridge.pack import TERMS, VALIDATED, Trained
 from .bridge.pool import pool
-from .config import Entry, ModelSpec, TrialSpec, canonical_json
+from .config import canonical_json
 from .domains import Split
 from .latents import Latents
 from .metrics import Found
 from .results import SCHEMAS, now
+from .specs import Entry, ModelSpec, TrialSpec
 
 Rows = dict[str, pa.Table]
 """Table name -> rows to publish."""

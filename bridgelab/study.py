@@ -13,23 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .config import (
-    LABEL_COUNTS,
-    RECIPES,
-    Arm,
-    ModelSpec,
-    Preset,
-    Settings,
-    Side,
-    Study,
-    TrialSpec,
-    canonical,
-    content_id,
-)
+from .config import LABEL_COUNTS, RECIPES, Preset, Settings, Side, Study, canonical, content_id
 from .domains import Domain, get_pair
 from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
+from .specs import Arm, ModelSpec, TrialSpec
 from .user_file import UserFile, read_user_file
 
 MOST_REPLICATES = 1000

@@ -15,7 +15,7 @@ import torch
 from . import rows
 from .base_models import BaseModel, Judge, checkpoint
 from .bridge.pack import Member, Pack
-from .config import CHECKPOINT_EVERY_S, Entry, ModelSpec, Side, TrialSpec, canonical_json, content_id
+from .config import CHECKPOINT_EVERY_S, Side, canonical_json, content_id
 from .domains import Samples, Split, get_domain
 from .errors import LabError
 from .evaluate import TrainedBridge, Validation, World, evaluate
@@ -23,6 +23,7 @@ from .lab import Lab
 from .latents import Latents
 from .metrics import Found
 from .rows import Failure, Rows, Training
+from .specs import Entry, ModelSpec, TrialSpec
 from .weights import encode, read
 
 Item = TypeVar("Item")

@@ -14,11 +14,12 @@ import torch
 from bridgelab import latents
 from bridgelab.base_models import Identity
 from bridgelab.bridge.pack import Member
-from bridgelab.config import Side, TrialSpec
+from bridgelab.config import Side
 from bridgelab.domains import Samples, Split, get_domain
 from bridgelab.keys import with_keys
 from bridgelab.lab import Lab
 from bridgelab.latents import Latents
+from bridgelab.specs import TrialSpec
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Surroundings
 

@@ -9,8 +9,6 @@ from pydantic.dataclasses import dataclass as validated
 from bridgelab.config import (
     BridgeConfig,
     ClassifierConfig,
-    Entry,
-    ModelSpec,
     Settings,
     Study,
     VAEConfig,
@@ -20,6 +18,7 @@ from bridgelab.config import (
 )
 from bridgelab.errors import InvalidValueError
 from bridgelab.planning import PackPlan
+from bridgelab.specs import Entry, ModelSpec
 from bridgelab.study import Selection, resolve
 
 

@@ -10,10 +10,11 @@ from bridgelab import latents
 from bridgelab.base_models import Identity, checkpoint
 from bridgelab.base_models.shift import places
 from bridgelab.base_models.vae import VAE
-from bridgelab.config import STAGE_VERSIONS, ModelSpec, VAEConfig
+from bridgelab.config import STAGE_VERSIONS, VAEConfig
 from bridgelab.domains import SPLITS, Samples, get_domain
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
+from bridgelab.specs import ModelSpec
 
 SPEC = ModelSpec(kind="vae", domain="digits", data_id="x", config=VAEConfig(), seed=0)
 

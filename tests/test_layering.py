@@ -15,6 +15,7 @@ ORDER = [
     "bridgelab.errors",
     "bridgelab.user_file",
     "bridgelab.config",
+    "bridgelab.specs",
     "bridgelab.keys",
     "bridgelab.metrics",
     "bridgelab.lab",

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from bridgelab.bridge.pack import Pack
-from bridgelab.config import Entry, ModelSpec, VAEConfig, canonical_json
+from bridgelab.config import VAEConfig, canonical_json
 from bridgelab.duration import RAY_START_S, expected_seconds, makespan, trial_paces
 from bridgelab.errors import InvalidValueError
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease
 from bridgelab.planning import as_json, can_show, plan
 from bridgelab.publication import manifest, publish_rows
+from bridgelab.specs import Entry, ModelSpec
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
 

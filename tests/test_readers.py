@@ -13,7 +13,7 @@ from some_rows import rows_of
 from bridgelab import latents
 from bridgelab.base_models import Identity, checkpoint
 from bridgelab.bridge.pack import Pack
-from bridgelab.config import Entry, ModelSpec, VAEConfig
+from bridgelab.config import VAEConfig
 from bridgelab.domains import get_domain
 from bridgelab.errors import BridgelabError
 from bridgelab.lab import Lab
@@ -21,6 +21,7 @@ from bridgelab.lease import Lease, Watch, read_beat, release
 from bridgelab.planning import manifests, plan
 from bridgelab.publication import manifest
 from bridgelab.results import SCHEMAS, Results
+from bridgelab.specs import Entry, ModelSpec
 from bridgelab.study import Selection, load_study
 from bridgelab.trial import PackCheckpoint, load_bridge, save_bridge
 

@@ -11,10 +11,11 @@ import torch
 import bridgelab.trial as trial_module
 from bridgelab import metrics
 from bridgelab.bridge.transfer import cross, stack
-from bridgelab.config import STAGE_VERSIONS, Entry
+from bridgelab.config import STAGE_VERSIONS
 from bridgelab.domains import Samples, get_domain
 from bridgelab.errors import LabError
 from bridgelab.metrics import Predictions
+from bridgelab.specs import Entry
 from bridgelab.trial import Runtime, Surroundings, load_bridge, run_pack
 
 SHORT = {"bridge.n_steps": 70}

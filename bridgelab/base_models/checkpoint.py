@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
-from ..config import ClassifierConfig, ModelSpec, Side, VAEConfig, canonical, stream_seed
+from ..config import ClassifierConfig, Side, VAEConfig, canonical, stream_seed
 from ..domains import Domain
 from ..errors import LabError
 from ..lab import Lab
+from ..specs import ModelSpec
 from . import BaseModel, Identity, Judge, Rule
 from .classifier import Classifier
 from .vae import VAE

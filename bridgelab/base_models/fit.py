@@ -15,9 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, ModelSpec, VAEConfig
+from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig
 from ..errors import InvalidValueError, ModelError
 from ..lab import Lab
+from ..specs import ModelSpec
 
 N_CHECKS = 20
 """How often a model is scored on validation while it trains; the best state is kept."""

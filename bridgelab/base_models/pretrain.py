@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import CHECKPOINT_EVERY_S, BaseModelJob, ClassifierConfig, ModelSpec, VAEConfig, stream_seed
+from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
 from ..lab import Lab
 from ..metrics import agreement
+from ..specs import BaseModelJob, ModelSpec
 from . import BaseModel, Judge, checkpoint
 from .classifier import Classifier
 from .fit import ALONE, ModelCheckpoint, Module, Objective, Team, fit

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base_models.checkpoint import initialise
-from ..config import BridgeConfig, TrialSpec
+from ..config import BridgeConfig
 from ..latents import Latents
+from ..specs import TrialSpec
 from .layout import Layout
 from .losses import cross_entropy, kl, l2_weight, sliced_wasserstein, squared_error
 from .model import BridgingVAE

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import NLabels, Side, TrialSpec, stream_seed
+from ..config import NLabels, Side, stream_seed
+from ..specs import TrialSpec
 
 Index = NDArray[np.int64]
 

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import Side, TrialSpec, stream_seed
+from ..config import Side, stream_seed
 from ..latents import Latents
+from ..specs import TrialSpec
 from .losses import UNLABELLED
 from .pool import Pool, in_terms_of_a, pool
 

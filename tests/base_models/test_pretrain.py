@@ -9,11 +9,12 @@ import torch
 
 from bridgelab.base_models import checkpoint, pretrain, shift
 from bridgelab.base_models.fit import N_CHECKS, ModelCheckpoint, Objective, fit
-from bridgelab.config import STAGE_VERSIONS, BaseModelJob
+from bridgelab.config import STAGE_VERSIONS
 from bridgelab.domains import Samples, get_domain
 from bridgelab.errors import LabError, ModelError
 from bridgelab.keys import with_keys
 from bridgelab.lab import Lab
+from bridgelab.specs import BaseModelJob
 from bridgelab.study import Selection, base_model, judge, resolve
 
 DIGITS = get_domain("digits")

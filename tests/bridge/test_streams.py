@@ -10,9 +10,10 @@ from bridgelab.base_models import Identity
 from bridgelab.bridge.losses import UNLABELLED
 from bridgelab.bridge.pool import pool
 from bridgelab.bridge.streams import TrialStreams
-from bridgelab.config import Side, TrialSpec
+from bridgelab.config import Side
 from bridgelab.domains import Samples, Split
 from bridgelab.latents import Latents
+from bridgelab.specs import TrialSpec
 
 
 def in_two_places(one: Latents) -> Latents:

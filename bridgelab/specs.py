@@ -1,0 +1,135 @@
+"""What is made, as values before it is made: models, trials, packs of them; and their ids.
+
+Imports neither torch nor ray.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from .config import NUMERICS, ClassifierConfig, Settings, Side, VAEConfig, canonical, content_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A base model or a judge before it is trained."""
+
+    kind: Literal["vae", "classifier", "identity", "rule"]
+    domain: str
+    data_id: str
+    "the fingerprint of the domain's data and of its splits"
+    config: VAEConfig | ClassifierConfig | None
+    seed: int
+
+    @cached_property
+    def model_id(self) -> str:
+        return content_id("base_model", {**canonical(self), "numerics": NUMERICS})
+
+    @cached_property
+    def latents_id(self) -> str:
+        content = {"model": self.model_id, "data": self.data_id}
+        places = {"places": self.shift} if self.shift else {}
+        return content_id("latents", content | places)
+
+    @property
+    def shift(self) -> int:
+        """By how many pixels the images are moved that it is trained on."""
+        return 0 if self.config is None else self.config.shift
+
+
+SHARED_IN_A_PACK = (
+    "n_layers",
+    "hidden_dim",
+    "shared_dim",
+    "batch_size",
+    "labelled_batch_size",
+    "n_projections",
+    "n_steps",
+    "labelled_batch",
+    "swd",
+    "classifier",
+)
+"""The settings of a bridge that all members of a pack have in common; every other may differ."""
+
+
+def shape_of(spec: Mapping[str, Any]) -> str:
+    """What trials of a pack have in common, of a trial as JSON values: shapes of tensors and forms of losses."""
+    vae = spec["settings"]["vae_a"]
+    latent_dim = None if vae is None else vae["latent_dim"]
+    form = [spec["settings"]["bridge"].get(name) for name in SHARED_IN_A_PACK]
+    return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One bridge training: an arm's settings in one replicate."""
+
+    settings: Settings
+    base_a: ModelSpec
+    base_b: ModelSpec
+    judge_a: ModelSpec
+    judge_b: ModelSpec
+    label_seed: int
+    bridge_seed: int
+
+    @cached_property
+    def trial_id(self) -> str:
+        """Judges are left out: they label what a bridge made and have no part in making it."""
+        s = self.settings
+        content = {
+            "bridge": s.bridge,
+            "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap}
+            | ({} if s.class_map is None else {"class_map": s.class_map}),
+            "latents": [self.base_a.latents_id, self.base_b.latents_id],
+            "seeds": {"labels": self.label_seed, "bridge": self.bridge_seed},
+            "numerics": NUMERICS,
+        }
+        return content_id("bridge", content)
+
+    @cached_property
+    def shape(self) -> str:
+        """Trials of equal shape can be in one pack."""
+        return shape_of(canonical(self))
+
+    @property
+    def judge_id(self) -> str:
+        """The judges of both sides; one id where they are one model."""
+        ids = dict.fromkeys((self.judge_a.model_id, self.judge_b.model_id))
+        return "+".join(ids)
+
+
+@dataclass(frozen=True)
+class BaseModelJob:
+    """A base model that is wanted, with its latents, on a side of a pair and under its judge."""
+
+    spec: ModelSpec
+    judge: ModelSpec
+    side: Side
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial in a pack."""
+
+    spec: TrialSpec
+    attempt: int
+    trained: bool
+    "whether its bridge is in the lab already and only has to be evaluated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One configuration of a study, without seeds."""
+
+    name: str
+    varies: Mapping[str, Any]
+    "every key that varies in the study, with this arm's value"
+    settings: Settings
+
+    @cached_property
+    def arm_id(self) -> str:
+        return content_id("arm", {"settings": self.settings})
