@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .study import Selection as Selection
     from .study import resolve as resolve
     from .study import study_names as study_names
-    from .tuning import sweep as sweep
+    from .sweeping import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ _HOME = {
     "Selection": "study",
     "resolve": "study",
     "study_names": "study",
-    "sweep": "tuning",
+    "sweep": "sweeping",
 }
 
 __all__ = [

@@ -51,6 +51,7 @@ BaseSeeds = Annotated[
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a setting of every arm; repeatable")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 Retry = Annotated[bool, typer.Option("--retry", help="run failed trials again")]
+Generations = Annotated[int | None, typer.Option("--generations", metavar="N", help="of a search: how many it has")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where packs train")]
 Address = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT|auto", help="a Ray cluster; none: a local one")
@@ -74,19 +75,23 @@ def _overview(context: typer.Context) -> None:
 @app.command()
 def studies(data: Data = None, as_json: Json = False) -> None:
     """List the studies: name, table or figure, arms x replicates."""
-    from .study import load_study, resolve, study_names
+    from .search import ResolvedSearch, resolve_any
+    from .study import load_study, study_names
 
     _check_data(data)
     found = []
     for name in study_names():
-        study, resolved = load_study(name)[0], resolve(name)
-        shape = {"arms": len(resolved.arms), "replicates": resolved.n_replicates}
+        study, resolved = load_study(name)[0], resolve_any(name)
+        if isinstance(resolved, ResolvedSearch):
+            shape = {"generations": resolved.search.n_generations, "bracket": resolved.search.bracket}
+        else:
+            shape = {"arms": len(resolved.arms), "replicates": resolved.n_replicates}
         found.append({"study": name, "rebuilds": study.rebuilds, **shape, "question": study.question})
     if as_json:
         _print_json(found)
         return
     for row in found:
-        shape_text = f"{row['arms']} x {row['replicates']}"
+        shape_text = f"{row.get('arms', row.get('generations'))} x {row.get('replicates', row.get('bracket'))}"
         typer.echo(f"{row['study']:<20} {row['rebuilds']:<10} {shape_text:<7} {row['question']}")
 
 
@@ -99,6 +104,7 @@ def plan(
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
+    generations: Generations = None,
     retry: Retry = False,
     pack: Pack = "auto",
     device: Device = "auto",
@@ -111,13 +117,19 @@ def plan(
 ) -> None:
     """Say what a sweep would do and can show. Writes nothing."""
     from . import planning, session
-    from .display import plan_text
+    from .display import plan_text, search_text
+    from .search import ResolvedSearch, resolve_any
 
     _check_data(data)
     session.check(address, device)
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
     kind = "cuda" if device == "cuda" else "cpu"
-    found = planning.plan(study, lab=lab, selection=selection, data=data, pack=_pack(pack), device=kind, retry=retry)
+    resolved = resolve_any(study, selection, data, generations)
+    if isinstance(resolved, ResolvedSearch):
+        search = planning.plan_search(resolved, lab=lab, pack=_pack(pack), device=kind)
+        _print_json(planning.search_as_json(search)) if as_json else typer.echo(search_text(search))
+        return
+    found = planning.plan(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
     if as_json:
         _print_json(planning.as_json(found))
     else:
@@ -133,6 +145,7 @@ def sweep(
     seeds: Seeds = None,
     base_seeds: BaseSeeds = None,
     set_: Set = None,
+    generations: Generations = None,
     retry: Retry = False,
     pack: Pack = "auto",
     device: Device = "auto",
@@ -150,17 +163,17 @@ def sweep(
     """Run all that is missing, then print the table."""
     import analysis
 
-    from . import tuning
+    from . import sweeping
     from .display import ShownProgress, failure_lines, plan_line, seconds_text
     from .lab import Lab
-    from .study import resolve
+    from .search import resolve_any
 
     _check_data(data)
-    resolved = resolve(study, _selection(pair, preset, recipe, seeds, base_seeds, set_), data)
+    wanted = resolve_any(study, _selection(pair, preset, recipe, seeds, base_seeds, set_), data, generations)
     # What Ray has to say goes where the progress goes: stdout is for the table, or for JSON.
     with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
-        outcome = tuning.sweep(
-            resolved,
+        outcome = sweeping.sweep(
+            wanted,
             lab=lab,
             pack=_pack(pack),
             retry=retry,
@@ -171,11 +184,17 @@ def sweep(
             checkpoint_every_s=checkpoint_every,
             progress=progress,
         )
+    resolved = outcome.plan.study
     run = analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id)
     report_path = f"reports/{resolved.study.name}.html"
     Lab(lab).publish(report_path, analysis.render_report([run]).encode())
     if as_json:
-        done = {"run": outcome.n_run, "cached": outcome.plan.count("cached"), "seconds": round(outcome.seconds, 1)}
+        done = {
+            "run": outcome.n_run,
+            "searched": outcome.n_searched,
+            "cached": outcome.plan.count("cached"),
+            "seconds": round(outcome.seconds, 1),
+        }
         failed = {trial: {"class": kind, "text": text} for trial, (kind, text) in outcome.failed.items()}
         shape = {"study": resolved.study.name, "study_id": resolved.study_id, "trials": len(outcome.plan.states)}
         _print_json({**shape, **done, "failed": failed, "report": Lab(lab).show(report_path)})

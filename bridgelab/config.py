@@ -50,9 +50,11 @@ Values = Annotated[Sequence[Value], BeforeValidator(_plain)]
 CHECKED = ConfigDict(extra="forbid")
 """An unknown field is an error, not a wish that nobody hears."""
 
-STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1}
+STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1, "checkpoint": 2}
 """Raised by hand whenever the numbers of a stage change; a golden test a stage holds this."""
 
+CHUNK_STEPS = 32
+"""Steps whose random draws are made at once; between two chunks a pack can stop."""
 CHECKPOINT_EVERY_S = 30.0
 """At most this much training is lost with a worker."""
 
@@ -244,6 +246,77 @@ class Study:
     def named_arms(self) -> tuple[str, ...]:
         """The arms that it speaks of."""
         return tuple(name for name in (self.reference, *self.ladder, *self.leave_one_out.values()) if name)
+
+
+@validated(frozen=True, config=CHECKED)
+class Float:
+    """A distribution over the numbers from low to high; log: over their logarithms."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range(self.low, self.high, self.log)
+
+
+@validated(frozen=True, config=CHECKED)
+class Int:
+    """A distribution over the whole numbers from low to high, both among them."""
+
+    low: StrictInt
+    high: StrictInt
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range(self.low, self.high, self.log)
+
+
+@validated(frozen=True, config=CHECKED)
+class Categorical:
+    """A distribution over values that have no order."""
+
+    choices: Values
+
+
+def _check_range(low: float, high: float, log: bool) -> None:
+    if not low < high or (log and low <= 0):
+        raise InvalidValueError(f"a distribution from {low:g} to {high:g}: give low < high" + ", and low > 0" * log)
+
+
+@validated(frozen=True, kw_only=True, config=CHECKED)
+class Search:
+    """What Optuna looks for: the arm of most transfer accuracy on validation, over a space of settings.
+
+    A generation is one bracket: its arms are asked at once, from all generations before it, and are
+    trained in one replicate together with the reference. At each rung the better half goes on. What is
+    found is confirmed as a grid, on replicates and base models that the search never saw.
+    """
+
+    name: Name
+    question: str
+    rebuilds: str = "-"
+    pair: str = "digits-digits"
+    recipe: str = "default"
+    "where the search starts from: its reference"
+    class_map: Mapping[str, str] = field(default_factory=dict)
+    base: Mapping[str, Value] = field(default_factory=dict)
+    "what holds in every arm"
+    space: Mapping[str, Float | Int | Categorical]
+    "key -> distribution"
+    n_generations: Count = 6
+    bracket: Annotated[int, Field(ge=2, le=1024, strict=True)] = 16
+    "arms asked at once: the fewer, the better each is chosen; the more, the better they are packed"
+    rungs: Sequence[Share] = (0.125, 0.25, 0.5)
+    "shares of the steps after which the bracket meets; empty: nobody leaves before the end"
+    n_confirmed: Annotated[int, Field(ge=1, le=64, strict=True)] = 3
+    "the best arms of all generations, compared with the reference in the end"
+
+    def __post_init__(self) -> None:
+        if not self.space:
+            raise InvalidValueError(f"search '{self.name}' has an empty space; give it a distribution")
+        if list(self.rungs) != sorted(set(self.rungs)) or not all(0 < share < 1 for share in self.rungs):
+            raise InvalidValueError(f"search '{self.name}': rungs are rising shares between 0 and 1")
 
 
 def other(side: Side) -> Side:

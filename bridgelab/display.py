@@ -11,10 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from .config import Categorical, Float, Int
 from .health import Check
 from .ledger import Status
-from .planning import Plan, can_show
-from .tuning import Outcome
+from .planning import Plan, SearchPlan, can_show
+from .sweeping import Outcome
 
 LOG_EVERY_S = 15.0
 
@@ -106,13 +107,41 @@ def plan_text(found: Plan) -> str:
     return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
 
 
+def search_text(found: SearchPlan) -> str:
+    """The plan of a search for people."""
+    s, start = found.search.search, found.search.start
+    states = ", ".join(f"{n} {state}" for state, n in found.counts.items())
+    lines = {
+        "search": f"{s.name}, {start.pair_name}, preset {start.preset}, recipe {start.recipe}",
+        "study_id": found.search.search_id,
+        "space": ", ".join(f"{key} {_range_text(d)}" for key, d in s.space.items()),
+        "asks": f"{s.n_generations} generations of {s.bracket} arms, {found.n_ended} done; "
+        f"they meet after {', '.join(f'{step:,}' for step in found.search.rungs[:-1])} steps, and half go on",
+        "confirms": f"the best {s.n_confirmed} against the reference in {start.n_replicates} fresh replicates",
+        "trials": states,
+        "time": f"about {seconds_text(found.seconds)} on {found.n_workers} CPU cores"
+        if found.seconds
+        else "nothing to run",
+        "can show": can_show(start.n_replicates),
+    }
+    return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
+
+
+def _range_text(d: Float | Int | Categorical) -> str:
+    if isinstance(d, Categorical):
+        return " or ".join(map(str, d.choices))
+    return f"{d.low:g} to {d.high:g}{' (log)' * d.log}"
+
+
 def plan_line(outcome: Outcome) -> str:
     """What a sweep did."""
-    n_trials, cached = len(outcome.plan.states), outcome.plan.count("cached")
-    if outcome.n_run == 0:
+    n_trials = len(outcome.plan.states)
+    cached = n_trials - outcome.n_run - len(outcome.failed)
+    searched = f"{outcome.n_searched} trials of the search and " if outcome.n_searched else ""
+    if outcome.n_run == 0 and not searched:
         return f"nothing to run: {cached} of {n_trials} trials are there"
-    there = f"; {cached} were there already" if cached else ""
-    return f"{outcome.n_run} of {n_trials} trials run{there}"
+    there = f"; {cached} were there already" if cached > 0 else ""
+    return f"{searched}{outcome.n_run} of {n_trials} trials run{there}"
 
 
 def failure_lines(outcome: Outcome, command: str) -> Iterator[str]:

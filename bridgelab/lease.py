@@ -68,6 +68,9 @@ def read_manifest(lab: Lab, pack_id: str) -> dict[str, Any] | None:
     if not all(isinstance(one, list) and len(one) == len(found["trials"]) for one in lists):
         return None
     whole = all(isinstance(one, kind) for name, kind in columns.items() for one in found[name])
+    leg = found.setdefault("leg", None)
+    if leg is not None and not (isinstance(leg, dict) and {"search_id", "generation", "rung"} <= leg.keys()):
+        return None
     return found if whole and isinstance(found.get("study"), str) else None
 
 

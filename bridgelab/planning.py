@@ -19,7 +19,8 @@ from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
 from .results import Results
-from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec
+from .search import REFERENCE, ResolvedSearch, best, bracket_of, read_generations
+from .specs import BaseModelJob, Entry, Leg, ModelSpec, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
 
 PACK_SIZES = {"cpu": ((64, 32), (128, 8), (512, 4)), "cuda": ((512, 64), (1024, 16))}
@@ -31,18 +32,25 @@ class PackPlan:
     """Trials of equal shape, trained together as one Ray Tune trial."""
 
     entries: tuple[Entry, ...]
+    leg: Leg | None = None
+    "of a bracket: the steps that are trained; None: all of them"
 
     @property
     def pack_id(self) -> str:
         """Its members and their attempts; where they are only evaluated, under which judges."""
         judges = [e.spec.judge_id for e in self.entries if e.trained]
         entries = [[e.spec.trial_id, e.attempt, e.trained] for e in self.entries]
-        return content_id("pack", {"entries": entries} | ({"judges": judges} if judges else {}))
+        leg = {} if self.leg is None else {"leg": self.leg}
+        return content_id("pack", {"entries": entries} | ({"judges": judges} if judges else {}) | leg)
 
     @property
     def n_steps(self) -> int:
         """Trial-steps: what progress is counted in."""
-        return sum(entry.spec.settings.bridge.n_steps for entry in self.entries if not entry.trained)
+        return sum(self.n_steps_of(entry) for entry in self.entries if not entry.trained)
+
+    def n_steps_of(self, entry: Entry) -> int:
+        """The steps that a member takes in this pack."""
+        return entry.spec.settings.bridge.n_steps if self.leg is None else self.leg.stop - self.leg.start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +119,11 @@ def plan(
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
     workers = n_workers or available_cpus()
     trials = {member.trial.trial_id: member.trial for member in resolved.members}
-    states, entries = _states(lab, trials, retry)
+    states, entries = states_of(lab, trials, retry)
     n_elsewhere = sum(entry.spec.trial_id in elsewhere for entry in entries)
     entries = [entry for entry in entries if entry.spec.trial_id not in elsewhere | left_out]
-    adopted = _adopted(lab, entries)
-    in_adopted = {entry.spec.trial_id for one in adopted for entry in one.entries}
-    fresh = [entry for entry in entries if entry.spec.trial_id not in in_adopted]
-    packs = adopted + _packs(fresh, pack, workers, device)
-    judges, jobs = _missing_models(lab, [entry.spec for entry in entries])
+    packs = packs_of(lab, entries, pack, workers, device)
+    judges, jobs = missing_models(lab, [entry.spec for entry in entries])
     return Plan(
         study=resolved,
         states=states,
@@ -131,12 +136,71 @@ def plan(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """A search before it runs, or goes on."""
+
+    search: ResolvedSearch
+    n_ended: int
+    "generations that are complete"
+    counts: Mapping[str, int]
+    "trials, those of the confirmation among them: new, cached, unfinished or failed"
+    confirmation: Plan | None
+    "of what was found; None while the search still has to look"
+    seconds: float
+    n_workers: int
+
+
+def plan_search(
+    search: ResolvedSearch, *, lab: str | Lab = "./lab", pack: int | None = None, device: str = "cpu"
+) -> SearchPlan:
+    """What a sweep of a search would do with a lab; trains nothing and writes nothing."""
+    lab, s, n_rungs = Lab.of(lab), search.search, len(search.rungs)
+    generations = read_generations(lab, search)
+    ended = [g for g in generations if bracket_of(g, n_rungs).rung == n_rungs]
+    n_left = max(s.n_generations, len(generations)) - len(ended)
+    confirmed = (1 + s.n_confirmed) * search.start.n_replicates
+    n_asked = sum(map(len, generations)) - sum(map(len, ended))
+    new = n_left * (s.bracket + 1) - n_asked
+    if n_left == 0:
+        confirmation = plan(search.confirmation(best(ended, n_rungs, s.n_confirmed)), lab=lab, pack=pack, device=device)
+        counts = {state: confirmation.count(state) for state in ("cached", "unfinished", "new", "failed")}
+        seconds = confirmation.seconds
+    else:
+        confirmation = None
+        counts = {"cached": 0, "unfinished": n_asked, "new": new + confirmed, "failed": 0}
+        seconds = _search_seconds(lab, search, n_left, confirmed)
+    counts["cached"] += sum(map(len, ended))
+    return SearchPlan(
+        search=search,
+        n_ended=len(ended),
+        counts=counts,
+        confirmation=confirmation,
+        seconds=seconds,
+        n_workers=available_cpus(),
+    )
+
+
+def _search_seconds(lab: Lab, search: ResolvedSearch, n_left: int, n_confirmed: int) -> float:
+    """As if every trial were the reference, and each leg waited for its longest pack."""
+    workers, n_steps = available_cpus(), search.rungs[-1]
+    reference = search.proposal(0, REFERENCE, {}).trial
+    judges, jobs = missing_models(lab, [reference])
+    alive, shares = search.search.bracket, []
+    for start, stop in zip((0, *search.rungs), search.rungs, strict=False):
+        shares.append(math.ceil((alive + 1) / workers) * workers * (stop - start) / n_steps)
+        alive = math.ceil(alive / 2)
+    n_trials = math.ceil(n_left * sum(shares)) + n_confirmed
+    entries = [Entry(reference, attempt=0, trained=False)] * math.ceil(n_trials / workers)
+    return expected_seconds(lab, judges, jobs, [entries] * workers, workers)
+
+
 def available_cpus() -> int:
     """The CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _states(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[dict[str, str], list[Entry]]:
+def states_of(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[dict[str, str], list[Entry]]:
     """The state of each trial, and an entry for each one that has to run."""
     results = Results(lab)
     attempts, evaluated = results.latest_attempts(), results.evaluated()
@@ -168,20 +232,35 @@ def manifests(lab: Lab) -> list[dict[str, Any]]:
     return [{**manifest, "pack_id": name} for name, manifest in found.items() if manifest is not None]
 
 
-def _adopted(lab: Lab, entries: Iterable[Entry]) -> tuple[PackPlan, ...]:
+def packs_of(
+    lab: Lab, entries: Iterable[Entry], size: int | None, n_workers: int, device: str, leg: Leg | None = None
+) -> tuple[PackPlan, ...]:
+    """Entries in packs: those that began and did not end as they are, then the others by shape, the longest first.
+
+    `size`: how many in one (None: by the shape).
+    """
+    entries = list(entries)
+    adopted = _adopted(lab, entries, leg)
+    in_adopted = {entry.spec.trial_id for one in adopted for entry in one.entries}
+    return adopted + _fresh([e for e in entries if e.spec.trial_id not in in_adopted], size, n_workers, device, leg)
+
+
+def _adopted(lab: Lab, entries: Iterable[Entry], leg: Leg | None) -> tuple[PackPlan, ...]:
     """Packs that began and did not end, if all their trials are wanted."""
     wanted = {entry.spec.trial_id: entry for entry in entries if not entry.trained}
     packs = []
     for manifest in manifests(lab):
         if wanted.keys() >= set(manifest["trials"]):
-            pack = PackPlan(tuple(wanted[trial_id] for trial_id in manifest["trials"]))
+            pack = PackPlan(tuple(wanted[trial_id] for trial_id in manifest["trials"]), leg)
             if pack.pack_id == manifest["pack_id"]:
                 packs.append(pack)
                 wanted = {k: v for k, v in wanted.items() if k not in set(manifest["trials"])}
     return tuple(packs)
 
 
-def _packs(entries: Iterable[Entry], size: int | None, n_workers: int, device: str) -> tuple[PackPlan, ...]:
+def _fresh(
+    entries: Iterable[Entry], size: int | None, n_workers: int, device: str, leg: Leg | None
+) -> tuple[PackPlan, ...]:
     groups: dict[tuple[str, bool], list[Entry]] = collections.defaultdict(list)
     for entry in entries:
         groups[entry.spec.shape, entry.trained].append(entry)
@@ -191,11 +270,11 @@ def _packs(entries: Iterable[Entry], size: int | None, n_workers: int, device: s
         n_packs = -(-len(group) // most)
         if size is None:
             n_packs = min(len(group), -(-n_packs // n_workers) * n_workers)  # all workers end together
-        packs += [PackPlan(tuple(group[i::n_packs])) for i in range(n_packs)]
+        packs += [PackPlan(tuple(group[i::n_packs]), leg) for i in range(n_packs)]
     return tuple(sorted(packs, key=lambda pack: -pack.n_steps))
 
 
-def _missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:
+def missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:
     """Judges and base models that the lab lacks and some trial needs."""
     judges: dict[ModelSpec, None] = {}
     jobs: dict[str, BaseModelJob] = {}
@@ -232,6 +311,27 @@ def can_show(n: int) -> str:
         f"{n} replicates: {interval}; paired tests reach p = {smallest_p:.2g}, "
         f"enough for {comparisons}{' or more' * (comparisons == 1000)} comparisons (Holm)"
     )
+
+
+def search_as_json(found: SearchPlan) -> dict[str, Any]:
+    """The plan of a search as a program reads it."""
+    s, start = found.search.search, found.search.start
+    return {
+        "study": s.name,
+        "study_id": found.search.search_id,
+        "pair": start.pair_name,
+        "preset": start.preset,
+        "recipe": start.recipe,
+        "generations": s.n_generations,
+        "ended": found.n_ended,
+        "bracket": s.bracket,
+        "rungs": list(found.search.rungs),
+        "replicates": start.n_replicates,
+        "trials": sum(found.counts.values()),
+        **found.counts,
+        "packs": len(found.confirmation.packs) if found.confirmation else None,
+        "seconds": round(found.seconds, 1),
+    }
 
 
 def as_json(found: Plan) -> dict[str, Any]:

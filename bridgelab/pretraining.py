@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from .config import SIDES, Side
 from .domains import Samples, Split, get_domain, use_own
 from .errors import BridgelabError, ClusterError, ModelError
 from .lab import Lab
-from .planning import Plan
 from .specs import BaseModelJob, ModelSpec
+from .study import ResolvedStudy
 from .user_file import UserFile
 
 MODELS_A_GPU = 4
@@ -25,26 +26,54 @@ Store = Mapping[tuple[str, Side], Any]
 Files = tuple[UserFile, ...]
 
 
-def make_models(
-    lab: Lab, found: Plan, samples: Store, folder: Path, workers: int, every_s: float, device: str = "cpu"
-) -> Iterator[ModelSpec]:
-    """Makes what a plan lacks; yields each spec when it is done.
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """Judges and base models that are to be made, and in what."""
+
+    lab: Lab
+    study: ResolvedStudy
+    judges: Sequence[ModelSpec]
+    jobs: Sequence[BaseModelJob]
+    samples: Store
+    folder: Path
+    "temporary, of Ray"
+    workers: int
+    "that share each model"
+    every_s: float
+    "between two checkpoints"
+    device: str
+
+    def by_data(self, data_id: str) -> Any:
+        """The samples that a judge learns from."""
+        sides = zip(SIDES, self.study.pair, strict=True)
+        return next(self.samples[domain.name, side] for side, domain in sides if domain.data_id(side) == data_id)
+
+
+def make_models(wanted: Pretraining) -> Iterator[ModelSpec]:
+    """Makes models and their latents; yields each spec when it is done.
 
     With one worker each, they train side by side, one a core, or MODELS_A_GPU on each GPU; with several,
-    each of which has a core or a GPU, one after the other. Every `every_s` seconds each keeps a checkpoint
-    in the lab, from which whoever makes it next goes on. Raises ModelError for one that does not train.
+    each of which has a core or a GPU, one after the other. Each keeps checkpoints in the lab, from which
+    whoever makes it next goes on. Raises ModelError for one that does not train.
     """
-    if workers == 1:
-        yield from _side_by_side(lab, found, samples, every_s, device)
+    if wanted.workers == 1:
+        yield from _side_by_side(wanted)
         return
-    by_data, files = _by_data(found, samples), found.study.domain_files
-    for spec in found.judges:
-        wanted = (lab.address, spec, by_data[spec.data_id], every_s, files)
-        _share(folder, workers, device, f"judge-{spec.model_id}", _judge_loop, wanted)
+    address, every_s, files = wanted.lab.address, wanted.every_s, wanted.study.domain_files
+    for spec in wanted.judges:
+        asked = (address, spec, wanted.by_data(spec.data_id), every_s, files)
+        _share(wanted.folder, wanted.workers, wanted.device, f"judge-{spec.model_id}", _judge_loop, asked)
         yield spec
-    for job in found.jobs:
-        asked = (lab.address, job, samples[job.spec.domain, job.side], every_s, files)
-        _share(folder, workers, device, f"base-{job.spec.model_id}", _base_model_loop, asked)
+    for job in wanted.jobs:
+        samples = wanted.samples[job.spec.domain, job.side]
+        _share(
+            wanted.folder,
+            wanted.workers,
+            wanted.device,
+            f"base-{job.spec.model_id}",
+            _base_model_loop,
+            (address, job, samples, every_s, files),
+        )
         yield job.spec
 
 
@@ -54,27 +83,22 @@ def _know(files: Files) -> None:
         use_own(file)
 
 
-def _by_data(found: Plan, samples: Store) -> dict[str, Any]:
-    return {d.data_id(side): samples[d.name, side] for side, d in zip(SIDES, found.study.pair, strict=True)}
-
-
-def _side_by_side(lab: Lab, found: Plan, samples: Store, every_s: float, device: str) -> Iterator[ModelSpec]:
+def _side_by_side(wanted: Pretraining) -> Iterator[ModelSpec]:
     """A base model trains while its judge still does, and waits for it at the end."""
     import ray
 
-    by_data, files = _by_data(found, samples), found.study.domain_files
-    place = ray.remote(num_cpus=1, num_gpus=1 / MODELS_A_GPU if device == "cuda" else 0)
+    place = ray.remote(num_cpus=1, num_gpus=1 / MODELS_A_GPU if wanted.device == "cuda" else 0)
     judge_task, base_task = place(_judge_task), place(_base_model_task)
+    common = (wanted.every_s, wanted.study.domain_files, wanted.device)
     judges = {
-        spec: judge_task.remote(lab.address, spec, by_data[spec.data_id], every_s, files, device)
-        for spec in found.judges
+        spec: judge_task.remote(wanted.lab.address, spec, wanted.by_data(spec.data_id), *common)
+        for spec in wanted.judges
     }
     pending = {ref: spec for spec, ref in judges.items()}
-    for job in found.jobs:
+    for job in wanted.jobs:
         judge = [judges[job.judge]] if job.judge in judges else []
-        pending[
-            base_task.remote(lab.address, job, samples[job.spec.domain, job.side], every_s, files, device, judge)
-        ] = job.spec
+        samples = wanted.samples[job.spec.domain, job.side]
+        pending[base_task.remote(wanted.lab.address, job, samples, *common, judge)] = job.spec
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
         with _telling():

@@ -6,6 +6,7 @@ pack's folder goes. Whatever stops a sweep, the same command goes on from what i
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -71,12 +72,13 @@ def _is_latest(lab: Lab, resolved: ResolvedStudy) -> bool:
 
 
 def manifest(study: str, pack: PackPlan) -> dict[str, Any]:
-    """What a pack's folder says of it: its trials, the judges of those that are only evaluated, its study."""
+    """What a pack's folder says of it: trials, judges of those that are only evaluated, study, leg of a bracket."""
     return {
         "trials": [entry.spec.trial_id for entry in pack.entries],
         "attempts": [entry.attempt for entry in pack.entries],
         "judges": [entry.spec.judge_id if entry.trained else None for entry in pack.entries],
         "study": study,
+        "leg": None if pack.leg is None or pack.leg.is_last else dataclasses.asdict(pack.leg),
         "started_at": now().isoformat(timespec="seconds"),
     }
 
@@ -85,7 +87,11 @@ def finished_packs(lab: Lab) -> list[str]:
     """Packs that are still there although their trials, in these attempts or later ones, are finished."""
     results = Results(lab)
     trained = {trial_id: row["attempt"] for trial_id, row in results.latest_attempts().items()}
-    evaluated = results.evaluated()
+    evaluated, met = results.evaluated(), results.met()
+
+    def at_rung(pack: Mapping[str, Any]) -> bool:
+        leg = pack["leg"]
+        return all((leg["search_id"], leg["generation"], leg["rung"] + 1, i) in met for i in pack["trials"])
 
     def finished(trial_id: str, attempt: int, judge_id: str | None) -> bool:
         return trained.get(trial_id, -1) >= attempt if judge_id is None else (trial_id, judge_id) in evaluated
@@ -93,7 +99,7 @@ def finished_packs(lab: Lab) -> list[str]:
     return [
         pack["pack_id"]
         for pack in manifests(lab)
-        if all(map(finished, pack["trials"], pack["attempts"], pack["judges"]))
+        if (at_rung(pack) if pack["leg"] else all(map(finished, pack["trials"], pack["attempts"], pack["judges"])))
     ]
 
 

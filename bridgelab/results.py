@@ -113,6 +113,22 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         reconstructed=_CLASS,  # through the bridge and back into its own domain
         shared=_CLASS,  # the bridge's own classifier on z'
     ),
+    # of searches: a row each time that a proposed arm is asked or comes to a rung
+    "proposals": _schema(
+        study_id=_ID,  # the search's
+        study=_NAME,
+        definition=_NAME,  # the resolved search as canonical JSON
+        generation=pa.int32(),
+        number=pa.int32(),  # within the generation; 0 is the reference
+        rung=pa.int32(),  # 0 asked, then 1, 2, ...; the last one is the end of training
+        step=pa.int32(),
+        parameters=pa.string(),  # key -> value as canonical JSON
+        trial_id=_ID,
+        judge_id=_ID,
+        value=pa.float64(),  # transfer accuracy on validation, the mean of both directions; null where none is
+        failure_class=_NAME,  # nan, oom, lost, error: what it failed of on the way here
+        decided_at=_WHEN,
+    ),
     "curves": _schema(
         trial_id=_NAME,
         attempt=pa.int32(),
@@ -149,6 +165,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "trials": ("trial_id", "attempt"),
     "metrics": ("trial_id", "attempt", "metric", "split", "decode", "judge_id", "metric_version"),
     "predictions": ("trial_id", "attempt", "judge_id", "direction", "split", "decode", "item"),
+    "proposals": ("study_id", "generation", "number", "rung"),
     "curves": ("trial_id", "attempt", "step", "term"),
 }
 """What a row is known by: of rows that share it, readers keep one."""
@@ -159,7 +176,7 @@ class DamagedPartError(LabError):
 
 
 class Results:
-    """The results of a lab: five tables of Parquet parts."""
+    """The results of a lab: six tables of Parquet parts."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -264,6 +281,11 @@ class Results:
         rows = self.read("trials").select(columns).to_pylist()
         rows.sort(key=lambda row: (row["state"] == "COMPLETE", row["attempt"]))
         return {row["trial_id"]: row for row in rows}
+
+    def met(self) -> set[tuple[str, int, int, str]]:
+        """(search, generation, rung, trial_id) of every meeting at a rung that is known."""
+        columns = ["study_id", "generation", "rung", "trial_id"]
+        return {tuple(row.values()) for row in self.read("proposals").select(columns).to_pylist()}
 
     def evaluated(self) -> set[tuple[str, str]]:
         """(trial_id, judge_id) of every trial that has all its metrics, both decodings, in their present version."""

@@ -121,6 +121,23 @@ class Entry:
     "whether its bridge is in the lab already and only has to be evaluated"
 
 
+@dataclass(frozen=True)
+class Leg:
+    """The steps of a bracket from one rung to the next, or to the end."""
+
+    search_id: str
+    generation: int
+    rung: int
+    start: int
+    stop: int
+    is_last: bool
+
+    @property
+    def folder(self) -> str:
+        """Where the lab keeps the bracket's members between its legs."""
+        return f"brackets/{self.search_id}-{self.generation}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """One configuration of a study, without seeds."""

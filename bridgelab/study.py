@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .config import LABEL_COUNTS, RECIPES, Preset, Settings, Side, Study, canonical, content_id
+from .config import LABEL_COUNTS, RECIPES, Preset, Search, Settings, Side, Study, canonical, content_id
 from .domains import Domain, get_pair
 from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
@@ -136,17 +136,23 @@ class ResolvedStudy:
         )
         return shlex.join(["bridgelab", "sweep", self.given_as, *chosen.words])
 
+    def arms_of(self, study: Study) -> tuple[Arm, ...]:
+        """The arms of another study that starts from the same settings."""
+        return _arms(study, self.pair, self.base, self.overrides)
+
     @cached_property
     def members(self) -> tuple[StudyMember, ...]:
         """Every arm in every replicate."""
         return tuple(
-            StudyMember(arm, index, replicate, self._trial(arm.settings, replicate))
+            StudyMember(arm, index, replicate, self.trial(arm.settings, replicate))
             for index, arm in enumerate(self.arms)
             for replicate in range(self.n_replicates)
         )
 
-    def _trial(self, settings: Settings, replicate: int) -> TrialSpec:
-        base = replicate if self.n_base is None else replicate % self.n_base
+    def trial(self, settings: Settings, replicate: int, base: int | None = None) -> TrialSpec:
+        """Some settings in a replicate, on its base models or on those of index `base`."""
+        if base is None:
+            base = replicate if self.n_base is None else replicate % self.n_base
         a, b = self.pair
         # Two models of one domain are two initialisations of one architecture: 2i and 2i + 1.
         seed_a, seed_b = (2 * base, 2 * base + 1) if a.name == b.name else (base, base)
@@ -182,8 +188,8 @@ def study_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
-def load_study(name: str) -> tuple[Study, str | None]:
-    """A study by name, or from a Python file of the user's own with the sha256 of its source.
+def load_study(name: str) -> tuple[Study | Search, str | None]:
+    """A study or search by name, or from a Python file of the user's own with the sha256 of its source.
 
     The file is code and is run. Raises UnknownNameError or UserFileError.
     """
@@ -192,14 +198,14 @@ def load_study(name: str) -> tuple[Study, str | None]:
     if name not in study_names():
         raise UnknownNameError("study", name, study_names(), "a file of your own is given as a path, ./mine.py")
     study = importlib.import_module(f"search_spaces.{name}").study()
-    assert isinstance(study, Study)
+    assert isinstance(study, (Study, Search))
     return study, None
 
 
-def _from_file(path: str) -> tuple[Study, str]:
+def _from_file(path: str) -> tuple[Study | Search, str]:
     file = read_user_file(path)
-    study = file.make("study", Study)
-    assert isinstance(study, Study)
+    study = file.make("study", Study, Search)
+    assert isinstance(study, (Study, Search))
     if study.name in study_names():
         raise UserFileError(f"{path}: '{study.name}' is the name of a study that comes with bridgelab; give it another")
     return study, file.sha256
@@ -215,6 +221,8 @@ def resolve(name: str | Study, selection: Selection | None = None, data: str | P
     """
     chosen = selection or Selection()
     study, source_sha256 = (name, None) if isinstance(name, Study) else load_study(name)
+    if isinstance(study, Search):
+        raise InvalidValueError(f"'{study.name}' is a search: it has no arms before it has run")
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
     pair, files = get_pair(chosen.pair or study.pair, data)

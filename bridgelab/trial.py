@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ import torch
 
 from . import rows
 from .base_models import BaseModel, Judge, checkpoint
-from .bridge.pack import Member, Pack
+from .bridge.pack import Member, Pack, joined
 from .config import CHECKPOINT_EVERY_S, Side, canonical_json, content_id
 from .domains import Samples, Split, get_domain
 from .errors import LabError
@@ -23,7 +24,7 @@ from .lab import Lab
 from .latents import Latents
 from .metrics import Found
 from .rows import Failure, Rows, Training
-from .specs import Entry, ModelSpec, TrialSpec
+from .specs import Entry, Leg, ModelSpec, TrialSpec
 from .weights import encode, read
 
 Item = TypeVar("Item")
@@ -117,18 +118,19 @@ class PackResult:
     "trial_id -> why its predictions could not be made; its bridge is in the lab"
 
 
-def run_pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings) -> PackResult:
+def run_pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, leg: Leg | None = None) -> PackResult:
     """Trains and evaluates a pack's trials and saves their bridges in the lab.
 
     Goes on from the pack's checkpoint. A trial whose loss was not finite has a FAIL row. A pack that
     raises, or runs out of memory, is split in halves until the trial that it was is alone: that one has
     a FAIL row with its class and text, and the others are what they would have been without it. A trial
-    is evaluated after it was trained, and is not trained again where only that fails.
+    is evaluated after it was trained, and is not trained again where only that fails. The last leg of a
+    bracket goes on from where the one before it ended.
     """
     n_classes = len(get_domain(entries[0].spec.base_a.domain).class_names)
     common = {"device": runtime.device, "pack_id": runtime.pack_id, "pack_size": len(entries)}
     new = [entry for entry in entries if not entry.trained]
-    outcomes = _in_halves(lambda part: _train(runtime, part, around, n_classes), new)
+    outcomes = _in_halves(lambda part: _train(runtime, part, around, n_classes, leg), new)
     training = dict(zip((entry.spec.trial_id for entry in new), outcomes, strict=True))
     weights = {
         i: load_bridge(around.lab, i) if e.trained else _weights(training[i])
@@ -146,6 +148,39 @@ def run_pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings) -
         ),
         unevaluated={i: f for i, f in evaluated.items() if isinstance(f, Failure)},
     )
+
+
+def run_leg(
+    runtime: Runtime, entries: Sequence[Entry], around: Surroundings, leg: Leg
+) -> dict[str, tuple[float, str | None]]:
+    """Trains a bracket's members to its next rung, and leaves where they stand in the lab.
+
+    Returns by trial_id the transfer accuracy on validation, the mean of both directions, and None; or nan
+    and what the trial failed of.
+    """
+    n_classes = len(get_domain(entries[0].spec.base_a.domain).class_names)
+
+    def train(part: Sequence[Entry]) -> list[tuple[float, str | None]]:
+        pack, validation = _pack(runtime, part, around, n_classes, leg)
+        pack.run(_listening(runtime, part, pack, validation), until=leg.stop)
+        if pack.alive:
+            scores = validation.accuracies(pack.alive, pack.bridges()).mean(1).tolist()
+        found: list[tuple[float, str | None]] = [(math.nan, "nan")] * len(part)
+        for slot, member in enumerate(pack.alive):
+            found[member] = (scores[slot], None)
+            state = safetensors.torch.save(pack.state_of(member))
+            around.lab.publish_sealed(_state_path(part[member], leg, leg.stop), state)
+        return found
+
+    outcomes = _in_halves(train, entries)
+    return {
+        entry.spec.trial_id: (math.nan, outcome.kind) if isinstance(outcome, Failure) else outcome
+        for entry, outcome in zip(entries, outcomes, strict=True)
+    }
+
+
+def _state_path(entry: Entry, leg: Leg, step: int) -> str:
+    return f"{leg.folder}/{entry.spec.trial_id}-{step}.checkpoint"
 
 
 def _in_halves(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> list[Result | Failure]:
@@ -168,9 +203,25 @@ def _weights(outcome: Training | Failure) -> Mapping[str, torch.Tensor] | None:
     return None if isinstance(outcome, Failure) else outcome.result.weights
 
 
-def _train(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_classes: int) -> list[Training]:
+def _train(
+    runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_classes: int, leg: Leg | None
+) -> list[Training]:
     """Trains the entries as one pack and saves each bridge."""
     started = time.perf_counter()
+    pack, validation = _pack(runtime, entries, around, n_classes, leg)
+    resumed_at = None if pack.n_done == (leg.start if leg else 0) else pack.n_done
+    results = pack.run(_listening(runtime, entries, pack, validation))
+    for entry, result in zip(entries, results, strict=True):
+        if result.weights is not None:
+            save_bridge(around.lab, entry.spec, result.weights)
+    train_s = (time.perf_counter() - started) / len(entries)
+    return [Training(result, train_s, resumed_at) for result in results]
+
+
+def _pack(
+    runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_classes: int, leg: Leg | None
+) -> tuple[Pack, Validation]:
+    """The entries as a pack, where its checkpoint or the leg before left it."""
     members = [
         Member(
             entry.spec,
@@ -184,9 +235,21 @@ def _train(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_c
     specs = [entry.spec for entry in entries]
     validation = Validation(specs, [around.worlds(spec) for spec in specs])
     snapshot = runtime.checkpoint.load(entries) if runtime.checkpoint else None
+    snapshot = snapshot or (None if leg is None else _where_they_stand(around.lab, entries, leg))
     if snapshot is not None:
         pack.restore(snapshot)
-    resumed_at = None if snapshot is None else pack.n_done
+    return pack, validation
+
+
+def _where_they_stand(lab: Lab, entries: Sequence[Entry], leg: Leg) -> dict[str, torch.Tensor] | None:
+    """The snapshot of a leg's start; None where it is the first one, or some state cannot be read."""
+    files = [lab.read_sealed(_state_path(entry, leg, leg.start)) for entry in entries]
+    states = [safetensors.torch.load(data) for data in files if data is not None]
+    return joined(states, leg.start) if len(states) == len(entries) else None
+
+
+def _listening(runtime: Runtime, entries: Sequence[Entry], pack: Pack, validation: Validation) -> Callable[[int], None]:
+    """What happens after each chunk: it is told, scored where that is due, and saved now and then."""
 
     def on_chunk(step: int) -> None:
         runtime.on_chunk(step)
@@ -195,12 +258,7 @@ def _train(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_c
         if runtime.checkpoint:
             runtime.checkpoint.save_if_due(entries, pack)
 
-    results = pack.run(on_chunk)
-    for entry, result in zip(entries, results, strict=True):
-        if result.weights is not None:
-            save_bridge(around.lab, entry.spec, result.weights)
-    train_s = (time.perf_counter() - started) / len(entries)
-    return [Training(result, train_s, resumed_at) for result in results]
+    return on_chunk
 
 
 def save_bridge(lab: Lab, spec: TrialSpec, weights: Mapping[str, torch.Tensor]) -> None:

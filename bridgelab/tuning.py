@@ -1,218 +1,100 @@
-"""A plan on Ray: base models as tasks side by side, then packs as Ray Tune trials, one pack a trial.
+"""Packs on Ray Tune, one pack a trial.
 
 The driver alone writes rows (`publication`); workers write models, latents and bridges.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from .board import Board, Progress, Silent, to_ipc
-from .config import CHECKPOINT_EVERY_S, SIDES, Side, Study, canonical_json
+from .board import Board, Progress, to_ipc
+from .config import SIDES, Side, canonical_json
 from .domains import use_own
-from .errors import InvalidValueError, LabError
+from .errors import LabError
 from .lab import Lab
-from .lease import BEAT_S, Lease, LostLeaseError, Watch, release
-from .planning import PackPlan, Plan, manifests, plan
-from .pretraining import make_models
-from .publication import (
-    drop_finished_packs,
-    failures,
-    keep_best,
-    manifest,
-    publish_members,
-)
+from .lease import Lease, LostLeaseError, Watch
+from .planning import PackPlan, manifests
+from .pretraining import Pretraining, make_models
+from .publication import manifest
 from .results import Results
-from .session import check, check_workers, choose_device, cluster, n_slots
-from .study import ResolvedStudy, Selection, resolve
+from .specs import BaseModelJob, ModelSpec, TrialSpec
+from .study import ResolvedStudy
 from .user_file import UserFile
 
-KEEP = ("all", "tables", "best")
 REPORT_EVERY_S = 0.5
 MOST_DEATHS = 4
 """A pack whose worker died so often is lost."""
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """A sweep after it ran."""
-
-    plan: Plan
-    "as it was before anything ran"
-    n_run: int
-    "trials that were trained or evaluated"
-    failed: Mapping[str, tuple[str, str]]
-    "trial_id of this study -> (failure class, text), of training or of evaluation"
-    seconds: float
-
-    @property
-    def exit_status(self) -> int:
-        """0 every trial is there, whoever ran it; 1 some failed."""
-        return 1 if self.failed else 0
-
-
-def sweep(
-    study: str | Study | ResolvedStudy,
-    *,
-    lab: str | Lab = "./lab",
-    selection: Selection | None = None,
-    data: str | Path | None = None,
-    pack: int | None = None,
-    retry: bool = False,
-    address: str | None = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    workers: int = 1,
-    keep: str = "all",
-    checkpoint_every_s: float | None = None,
-    progress: Progress | None = None,
-) -> Outcome:
-    """Everything of a study that is missing in a lab: judges, base models, latents, packs, rows.
-
-    Trials that the lab has are not run again, from whichever study they come. A sweep that was stopped,
-    in whatever way, goes on from its checkpoints; two sweeps on one lab share the work. `address` is that
-    of a Ray cluster (None: a local one is started and ended), and `workers` of Ray Train share each base
-    model. Raises ClusterError for a cluster or device that cannot be had, LabError for a lab that cannot
-    be read or written.
-    """
-    started = time.monotonic()
-    lab = Lab.of(lab)
-    if keep not in KEEP:
-        raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
-    if not isinstance(workers, int) or workers < 1:
-        raise InvalidValueError(f"--workers {workers}: give a whole number, 1 or more")
-    if checkpoint_every_s is not None and not checkpoint_every_s >= 0:
-        raise InvalidValueError(f"--checkpoint-every {checkpoint_every_s}: give seconds, 0 or more")
-    check(address, device)
-    told = progress or Silent()
-    resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
-    lab.check_writable()
-    for name in Results(lab).set_aside_damaged():
-        told.phase(f"set aside {name}")
-    found = plan(resolved, lab=lab, pack=pack, retry=retry)
-    watch = Watch(lab)
-    watch.look()
-    chosen = choose_device(device) if found.packs else "cpu"
-    ran = _Ran()
-    if found.packs:
-        every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
-        work = _Work(lab, uuid.uuid4().hex, chosen, pack, workers, every_s, told)
-        told.phase("starting Ray")
-        try:
-            with cluster(address) as folder:
-                ran = _run(work, found, retry, watch, folder)
-        finally:
-            with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
-                release(lab, work.sweep_id)
-                lab.remove(work.mark)
-        if keep == "best":
-            keep_best(lab, resolved, ran.trained)
-    else:
-        publish_members(lab, resolved)
-    drop_finished_packs(lab)
-    n_run = len(ran.trained | ran.evaluated)
-    return Outcome(found, n_run, failures(lab, resolved) | ran.unevaluated, time.monotonic() - started)
+Samples = Mapping[tuple[str, Side], Any]
+"""By domain and side, in Ray's object store."""
 
 
 @dataclass(frozen=True)
-class _Ran:
-    """What a sweep did itself, and not another one beside it."""
-
-    trained: set[str] = field(default_factory=set)
-    evaluated: set[str] = field(default_factory=set)
-    unevaluated: dict[str, tuple[str, str]] = field(default_factory=dict)
-    "trial_id -> (failure class, text) of trials whose predictions could not be made"
-
-    def __or__(self, board: Board) -> _Ran:
-        return _Ran(
-            self.trained | board.trained, self.evaluated | board.evaluated, self.unevaluated | board.unevaluated
-        )
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What every pack of a sweep has in common."""
+class Work:
+    """What all packs of a sweep have in common."""
 
     lab: Lab
     sweep_id: str
+    folder: Path
+    "temporary, of Ray"
+    watch: Watch
+    samples: Samples
     device: str
     pack: int | None
     workers: int
     checkpoint_every_s: float
     progress: Progress
 
-    @property
-    def mark(self) -> str:
-        """What stands in the lab while models are made for a run that is not told of yet."""
-        return f"training/{self.sweep_id}.sweep"
+    def elsewhere(self) -> tuple[frozenset[str], set[str]]:
+        """The trials that live in another sweep's packs just now, and the packs that nobody lives in."""
+        states = self.watch.settle()
+        live = {pack_id for pack_id, state in states.items() if state == "live"}
+        trials = frozenset(t for m in manifests(self.lab) if m["pack_id"] in live for t in m["trials"])
+        return trials, set(states) - live
 
 
-def _run(work: _Work, found: Plan, retry: bool, watch: Watch, folder: Path) -> _Ran:
-    """Makes the models, then runs packs until none is missing."""
+def mark_of(sweep_id: str) -> str:
+    """What stands in the lab while a sweep makes models for a run that is not told of yet."""
+    return f"training/{sweep_id}.sweep"
+
+
+def put_samples(study: ResolvedStudy) -> Samples:
+    """The samples of a study's pair, in Ray's object store."""
     import ray
 
-    check_workers(work.lab)
-    samples = {
-        (domain.name, side): ray.put(domain.load(side)) for side, domain in zip(SIDES, found.study.pair, strict=True)
-    }
-    work.lab.publish(work.mark, _wanted(found))
-    n_models = len(found.judges) + len(found.jobs)
-    work.progress.models(0, n_models)
-    made = make_models(work.lab, found, samples, folder, work.workers, work.checkpoint_every_s, work.device)
-    for done, _ in enumerate(made, 1):
-        work.progress.models(done, n_models)
-    publish_members(work.lab, found.study)  # not before: models that cannot be made are no run
-    work.lab.remove(work.mark)
-    ran, tried = _Ran(), set[str]()
-    while True:
-        states = watch.settle()
-        live = {pack_id for pack_id, state in states.items() if state == "live"}
-        found = _plan_again(work, found, live, frozenset(ran.unevaluated), retry)
-        if again := tried & {pack.pack_id for pack in found.packs}:
-            raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
-        if found.packs:
-            board = _run_packs(work, found, samples, set(states) - live, folder)
-            ran |= board
-            tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
-            retry = False  # what fails again waits for the next request
-        elif found.n_elsewhere:
-            work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")
-            time.sleep(BEAT_S)
-        else:
-            return ran
+    return {(d.name, side): ray.put(d.load(side)) for side, d in zip(SIDES, study.pair, strict=True)}
 
 
-def _wanted(found: Plan) -> bytes:
-    """For whom models are made, and which: what `status` tells meanwhile."""
-    specs = [*found.judges, *(job.spec for job in found.jobs)]
+def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs: Sequence[BaseModelJob]) -> None:
+    """Makes judges, base models and latents."""
+    specs = [*judges, *(job.spec for job in jobs)]
     models = [spec.model_id for spec in specs if spec.config is not None]
-    return canonical_json(
-        {"study": found.study.study.name, "study_id": found.study.study_id, "models": models}
-    ).encode()
-
-
-def _plan_again(work: _Work, found: Plan, live: set[str], left_out: frozenset[str], retry: bool) -> Plan:
-    """What is still missing, without what lives in another sweep's packs."""
-    elsewhere = frozenset(t for m in manifests(work.lab) if m["pack_id"] in live for t in m["trials"])
-    return plan(
-        found.study,
+    told = {"study": study.study.name, "study_id": study.study_id, "models": models}
+    work.lab.publish(mark_of(work.sweep_id), canonical_json(told).encode())
+    work.progress.models(0, len(specs))
+    wanted = Pretraining(
         lab=work.lab,
-        pack=work.pack,
-        n_workers=n_slots(work.device),
+        study=study,
+        judges=judges,
+        jobs=jobs,
+        samples=work.samples,
+        folder=work.folder,
+        workers=work.workers,
+        every_s=work.checkpoint_every_s,
         device=work.device,
-        retry=retry,
-        elsewhere=elsewhere,
-        left_out=left_out,
     )
+    for done, _ in enumerate(make_models(wanted), 1):
+        work.progress.models(done, len(specs))
+    work.lab.remove(mark_of(work.sweep_id))
 
 
-class _ObjectStore:
+class ObjectStore:
     """Latents and samples from Ray's object store, as a worker finds them."""
 
     def __init__(self, latents: Mapping[str, Any], samples: Mapping[tuple[str, Side], Any]) -> None:
@@ -231,10 +113,8 @@ class _ObjectStore:
 
 def _train_pack(
     config: Mapping[str, str],
-    packs: Mapping[str, PackPlan],
-    store: _ObjectStore,
-    manifests: Mapping[str, Any],
-    adoptable: set[str],
+    shelf: Any,
+    store: ObjectStore,
     sweep_id: str,
     address: str,
     device: str,
@@ -242,27 +122,29 @@ def _train_pack(
     files: tuple[UserFile, ...],
 ) -> None:
     """The trainable: a pack by its id. Reports steps done, and at the end the rows."""
+    import ray
     import torch
     from ray import tune
 
-    from .trial import PackCheckpoint, Runtime, Surroundings, run_pack
+    from .trial import PackCheckpoint, Runtime, Surroundings, run_leg, run_pack
 
     torch.set_num_threads(1)
     for file in files:
         use_own(file)
-    pack, lab = packs[config["pack"]], Lab(address)
-    n_new = sum(not entry.trained for entry in pack.entries)
+    lab, (pack, text, may_adopt) = Lab(address), ray.get(shelf.pack.remote(config["pack"]))
+    n_new, first = sum(not entry.trained for entry in pack.entries), pack.leg.start if pack.leg else 0
     reported = time.monotonic()
 
     def on_chunk(step: int) -> None:
         nonlocal reported
-        lease.at(step * n_new, pack.n_steps)
+        done = max(0, step - first) * n_new
+        lease.at(done, pack.n_steps)
         if time.monotonic() - reported > REPORT_EVERY_S:
             reported = time.monotonic()
-            tune.report({"steps": step * n_new})
+            tune.report({"steps": done})
 
     try:
-        taken = Lease.take(lab, pack.pack_id, manifests[pack.pack_id], sweep_id, adoptable)
+        taken = Lease.take(lab, pack.pack_id, text, sweep_id, {pack.pack_id} if may_adopt else ())
         if taken is None:
             tune.report({"elsewhere": True})
             return
@@ -273,7 +155,13 @@ def _train_pack(
         with taken as lease:
             checkpoint = PackCheckpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s)
             runtime = Runtime(pack.pack_id, device, checkpoint, on_chunk)
-            found = run_pack(runtime, pack.entries, Surroundings(lab, store))
+            around = Surroundings(lab, store)
+            if pack.leg is not None and not pack.leg.is_last:
+                met = run_leg(runtime, pack.entries, around, pack.leg)
+                lease.check()
+                tune.report({"steps": pack.n_steps, "met": met})
+                return
+            found = run_pack(runtime, pack.entries, around, pack.leg)
             lease.check()
         # The lease beats no more: whoever reads the report removes its folder.
         rows = {table: to_ipc(data) for table, data in found.rows.items()}
@@ -286,43 +174,66 @@ def _train_pack(
 
 
 def _is_done(lab: Lab, pack: PackPlan) -> bool:
+    if pack.leg is not None and not pack.leg.is_last:
+        leg, met = pack.leg, Results(lab).met()
+        return all((leg.search_id, leg.generation, leg.rung + 1, e.spec.trial_id) in met for e in pack.entries)
     attempts = Results(lab).latest_attempts()
     new = [entry for entry in pack.entries if not entry.trained]
     return bool(new) and all(attempts.get(e.spec.trial_id, {"attempt": -1})["attempt"] >= e.attempt for e in new)
 
 
-def _run_packs(
-    work: _Work, found: Plan, samples: Mapping[tuple[str, Side], Any], adoptable: set[str], folder: Path
-) -> Board:
-    """Runs the packs of a plan; returns what they reported."""
+@dataclass(frozen=True)
+class Batch:
+    """Packs that may run side by side."""
+
+    packs: tuple[PackPlan, ...]
+    adoptable: set[str]
+    "of packs that have begun: those that nobody lives in"
+
+
+def run_packs(
+    work: Work, board: Board, study: ResolvedStudy, trials: Iterable[TrialSpec], batches: Iterator[Batch]
+) -> None:
+    """Runs batch after batch of packs in one Ray Tune run, whose workers stay; the board hears of them.
+
+    The next batch is asked for when the one before is done. `trials` have all the latents that packs are
+    made of. Raises LabError where the lab cannot be read or written.
+    """
     import ray
     from ray import tune
 
     from . import latents
 
-    lab, packs = work.lab, {pack.pack_id: pack for pack in found.packs}
-    needed = {s.latents_id for p in found.packs for e in p.entries for s in (e.spec.base_a, e.spec.base_b)}
-    board = Board(lab, packs, work.progress)
+    needed = {base.latents_id for trial in trials for base in (trial.base_a, trial.base_b)}
+    shelf = ray.remote(num_cpus=0)(_Shelf).remote()
+
+    def fill(batch: Batch) -> None:
+        name, adoptable = study.study.name, batch.adoptable
+        ray.get(shelf.fill.remote({p.pack_id: (p, manifest(name, p), p.pack_id in adoptable) for p in batch.packs}))
+
+    feed = _Feed(batches, board, fill)
     trainable = tune.with_parameters(
         _train_pack,
-        packs=packs,
-        store=_ObjectStore({name: ray.put(latents.read(lab, name)) for name in sorted(needed)}, samples),
-        manifests={pack_id: manifest(found.study.study.name, pack) for pack_id, pack in packs.items()},
-        adoptable=adoptable,
+        shelf=shelf,
+        store=ObjectStore({name: ray.put(latents.read(work.lab, name)) for name in sorted(needed)}, work.samples),
         sweep_id=work.sweep_id,
-        address=lab.address,
+        address=work.lab.address,
         device=work.device,
         checkpoint_every_s=work.checkpoint_every_s,
-        files=found.study.domain_files,
+        files=study.domain_files,
     )
     resources = {"cpu": 1, "gpu": 1} if work.device == "cuda" else {"cpu": 1}
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
-        param_space={"pack": tune.grid_search(list(packs))},
-        tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: str(trial.trial_id)),
+        tune_config=tune.TuneConfig(
+            search_alg=_searcher(feed),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex[:8],
-            storage_path=str(folder / "tune"),
+            storage_path=str(work.folder / "tune"),
             callbacks=[_callback(board)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MOST_DEATHS - 1),
@@ -330,9 +241,82 @@ def _run_packs(
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what a worker died of is told by the board
     tuner.fit()
+    if feed.error is not None:
+        raise feed.error
     if board.lab_error:
         raise LabError(board.lab_error)
-    return board
+
+
+class _Shelf:
+    """An actor: the packs of the batch that runs, where workers find them by their ids."""
+
+    def __init__(self) -> None:
+        self._packs: dict[str, tuple[PackPlan, Mapping[str, Any], bool]] = {}
+
+    def fill(self, packs: dict[str, tuple[PackPlan, Mapping[str, Any], bool]]) -> None:
+        self._packs = packs
+
+    def pack(self, pack_id: str) -> tuple[PackPlan, Mapping[str, Any], bool]:
+        """The pack, its manifest, and whether it may be adopted."""
+        return self._packs[pack_id]
+
+
+class _Feed:
+    """What Tune asks for packs: batch after batch, the next one when the one before is done."""
+
+    def __init__(self, batches: Iterator[Batch], board: Board, fill: Callable[[Batch], None]) -> None:
+        self._batches, self._board, self._fill = batches, board, fill
+        self._waiting: list[str] = []
+        self._running: set[str] = set()
+        self.error: Exception | None = None
+        "what the batches raised: Tune would only log it"
+
+    def has_ended(self) -> bool:
+        """Whether no pack waits or runs, and no batch is left."""
+        return not self._waiting and not self._running and not self._next_batch()
+
+    def start(self, trial_id: str) -> dict[str, str] | None:
+        """The pack that a trial of Tune is to be; None while the batch is done but for what runs."""
+        if not self._waiting:
+            return None
+        self._running.add(trial_id)
+        return {"pack": self._waiting.pop(0)}
+
+    def end(self, trial_id: str) -> None:
+        self._running.discard(trial_id)
+
+    def _next_batch(self) -> bool:
+        try:
+            batch = None if self._board.lab_error else next(self._batches, None)
+        except Exception as error:
+            self.error, batch = error, None
+        if batch is not None:
+            self._board.expect(batch.packs)
+            self._fill(batch)
+            self._waiting = [pack.pack_id for pack in batch.packs]
+        return batch is not None
+
+
+def _searcher(feed: _Feed) -> Any:
+    from ray import tune
+
+    class Packs(tune.search.Searcher):  # type: ignore[misc]
+        """Tune's side of the feed: a suggestion is the id of a pack."""
+
+        def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[()]]:
+            """As that of the callback."""
+            return dict, ()
+
+        def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+            """There is nothing for Tune to restore: the lab has it all."""
+
+        def suggest(self, trial_id: str) -> Any:
+            return tune.search.Searcher.FINISHED if feed.has_ended() else feed.start(trial_id)
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            feed.end(trial_id)
+
+    return Packs()
 
 
 def _callback(board: Board) -> Any:

@@ -23,9 +23,10 @@ class UserFile:
     def sha256(self) -> str:
         return hashlib.sha256(self.source.encode()).hexdigest()
 
-    def make(self, function: str, kind: type) -> Any:
-        """What a function of the file returns, which must be of a kind. Raises UserFileError."""
+    def make(self, function: str, *kinds: type) -> Any:
+        """What a function of the file returns, which must be of one of the kinds. Raises UserFileError."""
         namespace: dict[str, Any] = {"__name__": Path(self.path).stem, "__file__": self.path}
+        kind = kinds[0]
         wanted = f"{kind.__module__}.{kind.__name__}"
         try:
             exec(compile(self.source, self.path, "exec"), namespace)
@@ -45,7 +46,7 @@ class UserFile:
         except (Exception, SystemExit) as error:  # whatever a user's code raises is told in one line
             said = " ".join(str(error).split())
             raise UserFileError(f"{self.path} raised {type(error).__name__}: {said}") from None
-        if not isinstance(made, kind):
+        if not isinstance(made, kinds):
             raise UserFileError(f"{self.path}: {function}() returned {type(made).__name__}; return a {wanted}")
         return made
 

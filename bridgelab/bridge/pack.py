@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base_models.checkpoint import initialise
-from ..config import BridgeConfig
+from ..config import CHUNK_STEPS, BridgeConfig
 from ..latents import Latents
 from ..specs import TrialSpec
 from .layout import Layout
 from .losses import cross_entropy, kl, l2_weight, sliced_wasserstein, squared_error
 from .model import BridgingVAE
 from .stacked import StackedBridges, fold
-from .streams import CHUNK_STEPS, Chunk, TrialStreams
+from .streams import Chunk, TrialStreams
 
 TERMS = ("total", "l2_a", "l2_b", "kl_a", "kl_b", "swd", "cls_a", "cls_b")
 """What a learning curve records: the loss, and its terms before their weights."""
@@ -93,15 +93,15 @@ class Pack:
         "steps that all living members have taken"
         self._prepare(members[0].latent_dim)
 
-    def run(self, on_chunk: Callable[[int], None] = lambda step: None) -> list[Trained]:
-        """Trains all members to their last step; results in the order of the members.
+    def run(self, on_chunk: Callable[[int], None] = lambda step: None, until: int | None = None) -> list[Trained]:
+        """Trains all members to their last step, or to step `until`; results in the order of the members.
 
-        `on_chunk` is called with the number of steps done. A member whose loss is not finite leaves
-        the pack with `failed_at` set; the others go on.
+        `until` is a multiple of CHUNK_STEPS. `on_chunk` is called with the number of steps done. A member
+        whose loss is not finite leaves the pack with `failed_at` set; the others go on.
         """
         n_steps = self.configs[0].n_steps
         every = max(1, n_steps // N_CURVE_POINTS)
-        while self.n_done < n_steps and self.alive:
+        while self.n_done < (until or n_steps) and self.alive:
             start = self.n_done
             chunk = self._next_chunk()
             stop = min(start + CHUNK_STEPS, n_steps)
@@ -109,12 +109,16 @@ class Pack:
             self._record(start, every, terms_TKE)
             self.n_done = stop
             on_chunk(stop)
+        if self.n_done == n_steps:
+            self._finish()
+        return self.results
+
+    def _finish(self) -> None:
         for row, member in zip(self._trained(), self.alive, strict=True):
             if torch.isfinite(row).all():
                 self.results[member].weights = self.layout.extract(row, self._names[member])
             else:
-                self.results[member].failed_at = n_steps  # the loss was still finite, its gradient was not
-        return self.results
+                self.results[member].failed_at = self.n_done  # the loss was still finite, its gradient was not
 
     def validation_due(self) -> bool:
         """Whether the chunk that was just done went past one of N_VALIDATIONS evenly spaced places."""
@@ -145,37 +149,42 @@ class Pack:
 
     def snapshot(self) -> dict[str, Tensor]:
         """All that `restore` needs to go on to the same bits, between two chunks."""
-        state = {"n_done": torch.tensor(self.n_done), "alive": torch.tensor(self.alive, dtype=torch.long)}
-        state["steps"] = self._steps.cpu().clone()
-        for name, buffer in zip(BUFFERS, self._buffers, strict=True):
-            state[name] = buffer.cpu().clone()
-        for member, result in enumerate(self.results):
-            state[f"{member}/failed_at"] = torch.tensor(result.failed_at or 0)
-            for name, points, width in ("curve", result.curve, len(TERMS)), ("val", result.validation, len(VALIDATED)):
-                state[f"{member}/{name}_steps"] = torch.tensor([step for step, _ in points], dtype=torch.long)
-                values = np.array([values for _, values in points], np.float32).reshape(-1, width)
-                state[f"{member}/{name}"] = torch.from_numpy(values)
-        for member in self.alive:
-            for name, place in self._streams[member].state().items():
-                state[f"{member}/stream/{name}"] = place
+        return joined([self.state_of(member) for member in range(len(self.results))], self.n_done)
+
+    def state_of(self, member: int) -> dict[str, Tensor]:
+        """A member's part of a snapshot: it goes on from it in whatever company."""
+        result = self.results[member]
+        state = {"failed_at": torch.tensor(result.failed_at or 0)}
+        for name, points, width in ("curve", result.curve, len(TERMS)), ("val", result.validation, len(VALIDATED)):
+            state[f"{name}_steps"] = torch.tensor([step for step, _ in points], dtype=torch.long)
+            state[name] = torch.from_numpy(np.array([values for _, values in points], np.float32).reshape(-1, width))
+        if member in self.alive:
+            slot = self.alive.index(member)
+            state["steps"] = self._steps[slot].cpu().clone()
+            state |= {n: buffer[slot].cpu().clone() for n, buffer in zip(BUFFERS, self._buffers, strict=True)}
+            state |= {f"stream/{name}": place for name, place in self._streams[member].state().items()}
         return state
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def restore(self, snapshot: Mapping[str, Tensor]) -> None:
         """Goes back to a snapshot of a pack of the same members."""
-        self.n_done, self.alive = int(state["n_done"]), state["alive"].tolist()
-        self._steps = state["steps"].to(self.device)
-        parameters, first, second = (state[name].to(self.device) for name in BUFFERS)
-        self._buffers = (parameters, first, second)
-        for member, result in enumerate(self.results):
-            result.failed_at = int(state[f"{member}/failed_at"]) or None
+        self.n_done = int(snapshot["n_done"])
+        states = [_below(f"{member}/", snapshot) for member in range(len(self.results))]
+        self.alive = [member for member, state in enumerate(states) if "steps" in state]
+        for member, state in enumerate(states):
+            result = self.results[member]
+            result.failed_at = int(state["failed_at"]) or None
             result.curve, result.validation = (
-                list(zip(state[f"{member}/{name}_steps"].tolist(), state[f"{member}/{name}"].numpy(), strict=True))
+                list(zip(state[f"{name}_steps"].tolist(), state[name].numpy(), strict=True))
                 for name in ("curve", "val")
             )
-            prefix = f"{member}/stream/"
-            streams = {name.removeprefix(prefix): s for name, s in state.items() if name.startswith(prefix)}
-            self._streams[member].restore(streams)
         if self.alive:
+            living = [states[member] for member in self.alive]
+            steps, parameters, first, second = (
+                torch.stack([state[name] for state in living]).to(self.device) for name in ("steps", *BUFFERS)
+            )
+            self._steps, self._buffers = steps, (parameters, first, second)
+            for member, state in zip(self.alive, living, strict=True):
+                self._streams[member].restore(_below("stream/", state))
             self._prepare(self._latent_dim)
 
     def gradients(self) -> Tensor:
@@ -295,6 +304,17 @@ class Pack:
         self._steps = self._steps.index_select(0, index)
         if slots:
             self._prepare(self._latent_dim)
+
+
+def joined(states: Sequence[Mapping[str, Tensor]], n_done: int) -> dict[str, Tensor]:
+    """The snapshot of a pack after n_done steps, of its members' states in their order."""
+    return {"n_done": torch.tensor(n_done)} | {
+        f"{member}/{name}": tensor for member, state in enumerate(states) for name, tensor in state.items()
+    }
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def initial_weights(member: Member) -> dict[str, Tensor]:

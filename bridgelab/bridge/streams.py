@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import Side, stream_seed
+from ..config import CHUNK_STEPS, Side, stream_seed
 from ..latents import Latents
 from ..specs import TrialSpec
 from .losses import UNLABELLED
 from .pool import Pool, in_terms_of_a, pool
 
-CHUNK_STEPS = 32
 SIDES: tuple[Side, ...] = ("a", "b")
 
 

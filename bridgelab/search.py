@@ -1,0 +1,354 @@
+"""A search: generations of arms that Optuna proposes, each generation a bracket that meets at rungs.
+
+Everything here is a function of the rows in `proposals`: Optuna's study is rebuilt from the complete
+generations, and its sampler is seeded by the search and the generation, so a search that was killed
+anywhere proposes what it would have proposed.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from .config import (
+    CHUNK_STEPS,
+    Categorical,
+    Float,
+    Int,
+    Search,
+    Study,
+    canonical,
+    canonical_json,
+    content_id,
+    stream_seed,
+)
+from .errors import InvalidValueError, UnknownNameError
+from .keys import KEYS, value_of, with_keys
+from .lab import Lab
+from .results import Results, now
+from .specs import Leg, TrialSpec
+from .study import ResolvedStudy, Selection, load_study, resolve
+
+if TYPE_CHECKING:
+    import optuna
+
+REFERENCE = 0
+"""The number of the reference in each generation: what Optuna is told is the gain over it."""
+FIRST_REPLICATE = 1_000
+"""Generation g is trained in replicate 1,000 + g: tables, and what is found, never share it."""
+MOST_GENERATIONS = 1_000
+N_DIGITS = 3
+"""Significant digits of a proposed number: what is found can be typed."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An arm of a generation, and how it has done so far."""
+
+    generation: int
+    number: int
+    parameters: Mapping[str, Any]
+    trial: TrialSpec
+    values: tuple[float, ...] = ()
+    "validation accuracy at each rung that it came to; nan: it failed on the way there"
+    failure: str | None = None
+    "nan, oom, error or lost: what it failed of"
+
+
+Generation = tuple[Proposal, ...]
+
+
+@dataclass(frozen=True)
+class ResolvedSearch:
+    """A search over one pair at one size from one recipe."""
+
+    search: Search
+    start: ResolvedStudy
+    "a study of one arm, the reference"
+
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """What search_id is the hash of. The number of generations is not part of it: a longer search goes on."""
+        space = {key: [type(d).__name__, canonical(d)] for key, d in self.search.space.items()}
+        form = {"bracket": self.search.bracket, "rungs": canonical(self.search.rungs), "space": space}
+        return {**self.start.choices, **form}
+
+    @cached_property
+    def search_id(self) -> str:
+        return content_id("search", self.choices)
+
+    @cached_property
+    def definition(self) -> str:
+        return canonical_json({**self.choices, "search": self.search, "base": self.start.base})
+
+    @cached_property
+    def rungs(self) -> tuple[int, ...]:
+        """Steps after which a bracket meets; the last one is the end of training."""
+        n_steps = self.start.base.bridge.n_steps
+        met = {math.ceil(share * n_steps / CHUNK_STEPS) * CHUNK_STEPS for share in self.search.rungs}
+        return (*sorted(step for step in met if step < n_steps), n_steps)
+
+    def leg(self, generation: int, rung: int) -> Leg:
+        """The steps before a rung."""
+        start = 0 if rung == 0 else self.rungs[rung - 1]
+        return Leg(self.search_id, generation, rung, start, self.rungs[rung], is_last=rung == len(self.rungs) - 1)
+
+    def proposal(self, generation: int, number: int, parameters: Mapping[str, Any]) -> Proposal:
+        settings = with_keys(self.start.base, parameters)
+        n_base, replicate = self.start.n_base, FIRST_REPLICATE + generation
+        base = FIRST_REPLICATE if n_base is None else FIRST_REPLICATE + generation % n_base
+        ordered = dict(sorted(parameters.items()))  # as they are read back
+        return Proposal(generation, number, ordered, self.start.trial(settings, replicate, base))
+
+    def confirmation(self, found: Sequence[Proposal]) -> ResolvedStudy:
+        """The grid that compares the reference with what was found, on fresh replicates and base models."""
+        arms: dict[str, Mapping[str, Any]] = {"reference": self.reference_parameters}
+        arms |= {f"found {place}": proposal.parameters for place, proposal in enumerate(found, 1)}
+        s = self.search
+        study = Study(
+            name=s.name,
+            question=s.question,
+            rebuilds=s.rebuilds,
+            pair=s.pair,
+            recipe=s.recipe,
+            class_map=s.class_map,
+            base=s.base,
+            arms=arms,
+            reference="reference",
+        )
+        return replace(self.start, study=study, arms=self.start.arms_of(study))
+
+    @property
+    def some_trials(self) -> list[TrialSpec]:
+        """Trials that have, together, all base models and judges of the search and of its confirmation."""
+        asked = [self.proposal(g, REFERENCE, {}).trial for g in range(self.search.n_generations)]
+        return [*asked, *(member.trial for member in self.start.members)]
+
+    @cached_property
+    def reference_parameters(self) -> dict[str, Any]:
+        return {key: value_of(self.start.base, key) for key in self.search.space}
+
+
+def resolve_search(
+    name: str | Search, selection: Selection | None = None, data: str | Path | None = None
+) -> ResolvedSearch:
+    """A search, by itself, by name or by path. Raises what `resolve` raises for a study."""
+    search, source_sha256 = (name, None) if isinstance(name, Search) else load_study(name)
+    if not isinstance(search, Search):
+        raise InvalidValueError(f"'{search.name}' is a study, not a search")
+    for key in search.space:
+        if key not in KEYS:
+            raise UnknownNameError(f"key in search '{search.name}',", key, KEYS)
+        if key in (selection or Selection()).overrides:
+            raise InvalidValueError(f"--set {key}: '{search.name}' searches it; leave it out, or copy the search")
+        if key.partition(".")[0] in ("vae", "judge") or key == "bridge.n_steps":
+            raise InvalidValueError(f"search '{search.name}' varies {key}: a bracket shares base models and steps")
+    study = Study(
+        name=search.name,
+        question=search.question,
+        pair=search.pair,
+        recipe=search.recipe,
+        class_map=search.class_map,
+        base=search.base,
+        arms={"reference": {}},
+    )
+    start = resolve(study, selection, data)
+    given_as = search.name if isinstance(name, Search) else name
+    return ResolvedSearch(search, replace(start, given_as=given_as, source_sha256=source_sha256))
+
+
+def resolve_any(
+    study: str | Study | Search | ResolvedStudy | ResolvedSearch,
+    selection: Selection | None = None,
+    data: str | Path | None = None,
+    generations: int | None = None,
+) -> ResolvedStudy | ResolvedSearch:
+    """A study or a search, whichever is given or named; `generations`: how many a search has."""
+    if isinstance(study, (ResolvedStudy, ResolvedSearch)):
+        return study
+    known = load_study(study)[0] if isinstance(study, str) else study
+    if isinstance(known, Study):
+        if generations is not None:
+            raise InvalidValueError(f"--generations {generations}: study '{known.name}' has none; leave it out")
+        return resolve(study, selection, data)  # type: ignore[arg-type]
+    found = resolve_search(study, selection, data)  # type: ignore[arg-type]
+    if generations is None:
+        return found
+    if not isinstance(generations, int) or not 1 <= generations <= MOST_GENERATIONS:
+        raise InvalidValueError(f"--generations {generations}: give a whole number, 1 to {MOST_GENERATIONS}")
+    return replace(found, search=replace(found.search, n_generations=generations))
+
+
+def read_generations(lab: Lab, search: ResolvedSearch) -> list[Generation]:
+    """What a lab has of a search, generation by generation."""
+    rows = Results(lab).read("proposals", where=pc.field("study_id") == search.search_id).to_pylist()
+    rows.sort(key=lambda row: row["rung"])
+    members: dict[tuple[int, int], Proposal] = {}
+    for row in rows:
+        place = row["generation"], row["number"]
+        if row["rung"] == 0:
+            members[place] = search.proposal(*place, json.loads(row["parameters"]))
+        elif place in members:
+            values = (*members[place].values, math.nan if row["value"] is None else row["value"])
+            members[place] = replace(members[place], values=values, failure=row["failure_class"])
+    generations: dict[int, list[Proposal]] = collections.defaultdict(list)
+    for generation, number in sorted(members):
+        generations[generation].append(members[generation, number])
+    return [tuple(generations[g]) for g in sorted(generations)]
+
+
+def rows_of(search: ResolvedSearch, proposals: Iterable[Proposal], rung: int) -> list[dict[str, Any]]:
+    """Rows of `proposals`: rung 0 says that they were asked, rung r how they did at the r-th meeting."""
+    return [
+        {
+            "study_id": search.search_id,
+            "study": search.search.name,
+            "definition": search.definition,
+            "generation": p.generation,
+            "number": p.number,
+            "rung": rung,
+            "step": 0 if rung == 0 else search.rungs[rung - 1],
+            "parameters": canonical_json(p.parameters),
+            "trial_id": p.trial.trial_id,
+            "judge_id": p.trial.judge_id,
+            "value": None if rung == 0 or math.isnan(p.values[rung - 1]) else p.values[rung - 1],
+            "failure_class": p.failure,
+            "decided_at": now(),
+        }
+        for p in proposals
+    ]
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """A generation between two meetings."""
+
+    rung: int
+    "the meeting that it is on its way to; the number of rungs: it has ended"
+    living: Generation
+    waiting: Generation = field(default=())
+    "of the living, those that have yet to come to it"
+
+
+def bracket_of(generation: Generation, n_rungs: int) -> Bracket:
+    """Where a generation stands: at every rung the better half goes on, and the reference always does."""
+    living = generation
+    for rung in range(n_rungs):
+        waiting = tuple(p for p in living if len(p.values) <= rung and p.failure is None)
+        if waiting:
+            return Bracket(rung, living, waiting)
+        living = _survivors(living, rung) if rung < n_rungs - 1 else living
+    return Bracket(n_rungs, living)
+
+
+def _survivors(living: Generation, rung: int) -> Generation:
+    sound = [p for p in living if p.failure is None]
+    asked = sorted((p for p in sound if p.number != REFERENCE), key=lambda p: (-p.values[rung], p.number))
+    kept = {p.number for p in asked[: math.ceil((len(living) - 1) / 2)]} | {REFERENCE}
+    return tuple(p for p in sound if p.number in kept)
+
+
+def gains(proposal: Proposal, generation: Generation) -> list[float]:
+    """How much better than the reference it was at each rung: one replicate is easier than another."""
+    reference = next(p for p in generation if p.number == REFERENCE)
+    return [ours - theirs for ours, theirs in zip(proposal.values, reference.values, strict=False)]
+
+
+def best(generations: Sequence[Generation], n_rungs: int, n_wanted: int) -> list[Proposal]:
+    """The proposals of most gain in the end, the best one first."""
+    ended = [
+        (gains(p, generation)[-1], p)
+        for generation in generations
+        for p in bracket_of(generation, n_rungs).living
+        if p.number != REFERENCE and len(p.values) == n_rungs and p.failure is None
+    ]
+    ended.sort(key=lambda pair: (-pair[0], pair[1].generation, pair[1].number))
+    return [p for _, p in ended[:n_wanted]]
+
+
+def next_generation(search: ResolvedSearch, earlier: Sequence[Generation]) -> Generation:
+    """The reference, and what Optuna asks for after the complete generations before."""
+    import optuna
+
+    g, n = len(earlier), search.search.bracket
+    sampler = optuna.samplers.TPESampler(
+        seed=stream_seed("search", search.search_id, g) % 2**32, n_startup_trials=n, multivariate=True
+    )
+    study = optuna_study(search, earlier, sampler)
+    asked = [study.ask(distributions(search.search)).params for _ in range(n)]
+    rounded = [{key: _rounded(value, search.search.space[key]) for key, value in p.items()} for p in asked]
+    parameters = [search.reference_parameters, *rounded]
+    return tuple(search.proposal(g, number, values) for number, values in enumerate(parameters))
+
+
+def optuna_study(
+    search: ResolvedSearch, generations: Sequence[Generation], sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    """The complete generations as an Optuna study, whose values are gains over the reference.
+
+    Who left at a rung is PRUNED, with what it had there as intermediate values; who diverged is PRUNED
+    without a value, the worst that Optuna knows.
+    """
+    import warnings
+
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(direction="maximize", sampler=sampler, study_name=search.search.name)
+    for generation in generations:
+        study.add_trials([t for p in generation if (t := _optuna_trial(search, p, generation)) is not None])
+    return study
+
+
+def _optuna_trial(search: ResolvedSearch, p: Proposal, generation: Generation) -> optuna.trial.FrozenTrial | None:
+    import optuna
+
+    space, found = distributions(search.search), gains(p, generation)
+    if not all(_is_in(p.parameters[key], search.search.space[key]) for key in space):
+        return None  # a reference outside the space: Optuna has no word for it
+    complete = len(found) == len(search.rungs) and p.failure is None
+    values = {step: gain for step, gain in zip(search.rungs, found, strict=False) if not math.isnan(gain)}
+    state = optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.PRUNED
+    return optuna.trial.create_trial(
+        params=dict(p.parameters),
+        distributions=space,
+        state=state,
+        value=found[-1] if complete else None,
+        intermediate_values=values,
+        user_attrs={"generation": p.generation, "number": p.number, "trial_id": p.trial.trial_id},
+    )
+
+
+def distributions(search: Search) -> dict[str, optuna.distributions.BaseDistribution]:
+    """The space in Optuna's classes."""
+    from optuna import distributions as ours
+
+    made: dict[str, ours.BaseDistribution] = {}
+    for key, d in search.space.items():
+        if isinstance(d, Categorical):
+            made[key] = ours.CategoricalDistribution(list(d.choices))
+        else:
+            cls = ours.FloatDistribution if isinstance(d, Float) else ours.IntDistribution
+            made[key] = cls(d.low, d.high, log=d.log)  # type: ignore[arg-type]
+    return made
+
+
+def _rounded(value: Any, d: Float | Int | Categorical) -> Any:
+    """A number that can be typed, and still in its range."""
+    if not isinstance(d, Float):
+        return value
+    return min(max(float(f"{value:.{N_DIGITS}g}"), d.low), d.high)
+
+
+def _is_in(value: Any, d: Float | Int | Categorical) -> bool:
+    return value in d.choices if isinstance(d, Categorical) else d.low <= value <= d.high

@@ -1,0 +1,135 @@
+"""The generations of a search on Ray: ask, train to a rung, let the better half go on, tell.
+
+What is asked is stored before it starts, and what is known at a rung as soon as a pack is there: wherever
+this is cut short, the next sweep goes on from the rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow.compute as pc
+
+from .board import Met
+from .errors import LabError
+from .lab import Lab
+from .lease import BEAT_S
+from .metrics import METRIC_VERSION
+from .planning import PackPlan, packs_of, states_of
+from .results import Results
+from .search import (
+    REFERENCE,
+    Generation,
+    Proposal,
+    ResolvedSearch,
+    best,
+    bracket_of,
+    next_generation,
+    read_generations,
+    rows_of,
+)
+from .session import n_slots
+from .specs import Entry, Leg
+from .study import ResolvedStudy
+from .tuning import Batch, Work
+
+
+def confirmation_of(lab: Lab, search: ResolvedSearch) -> ResolvedStudy | None:
+    """The study that confirms what a search has found; None while it still has to look."""
+    generations = read_generations(lab, search)
+    n_rungs = len(search.rungs)
+    ended = [generation for generation in generations if bracket_of(generation, n_rungs).rung == n_rungs]
+    if len(ended) < max(search.search.n_generations, len(generations)):
+        return None
+    return search.confirmation(best(ended, n_rungs, search.search.n_confirmed))
+
+
+def legs(work: Work, search: ResolvedSearch) -> Iterator[Batch]:
+    """What has to run, leg after leg and generation after generation, until the search has ended."""
+    lab, n_rungs = work.lab, len(search.rungs)
+    while confirmation_of(lab, search) is None:
+        generations = read_generations(lab, search)
+        if not generations or bracket_of(generations[-1], n_rungs).rung == n_rungs:
+            _publish(lab, search, next_generation(search, generations), rung=0, part="asked")
+            continue
+        generation = generations[-1]
+        if (failure := generation[REFERENCE].failure) is not None:
+            raise LabError(f"the reference of '{search.search.name}' failed ({failure}): nothing can be better than it")
+        bracket = bracket_of(generation, n_rungs)
+        work.progress.phase(f"generation {generation[0].generation + 1} of {search.search.n_generations}")
+        yield from _leg(work, search, search.leg(generation[0].generation, bracket.rung), bracket.waiting)
+        generation = read_generations(lab, search)[-1]
+        if bracket_of(generation, n_rungs).rung == n_rungs:
+            lab.remove(search.leg(generation[0].generation, 0).folder)
+
+
+def _leg(work: Work, search: ResolvedSearch, leg: Leg, waiting: Generation) -> Iterator[Batch]:
+    """What brings those who wait to the next rung; at the end, how they did is published."""
+    elsewhere, adoptable = work.elsewhere()
+    entries = [Entry(p.trial, attempt=0, trained=False) for p in waiting]
+    if leg.is_last:
+        waiting = _without_known(work.lab, search, leg, waiting)
+        entries = states_of(work.lab, {p.trial.trial_id: p.trial for p in waiting}, retry=False)[1]
+    mine = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
+    if packs := packs_of(work.lab, mine, work.pack, n_slots(work.device), work.device, leg):
+        yield Batch(packs, adoptable)
+        if leg.is_last:
+            _without_known(work.lab, search, leg, waiting)
+    elif entries:
+        work.progress.phase(f"waiting for {len(entries)} trials of another sweep")
+        time.sleep(BEAT_S)
+
+
+def publish_meeting(lab: Lab, search: ResolvedSearch | ResolvedStudy, pack: PackPlan, met: Met) -> None:
+    """Publishes how the members of a pack did at the rung that its leg goes to."""
+    assert isinstance(search, ResolvedSearch)
+    assert pack.leg is not None
+    generation, rung = read_generations(lab, search)[pack.leg.generation], pack.leg.rung
+    there = [_with(p, rung, *met[p.trial.trial_id]) for p in generation if p.trial.trial_id in met]
+    _publish(lab, search, there, rung + 1, part=pack.pack_id)
+
+
+def _without_known(lab: Lab, search: ResolvedSearch, leg: Leg, waiting: Generation) -> Generation:
+    """Publishes how those did in the end whose trials the lab has; returns the others."""
+    attempts, scores = Results(lab).latest_attempts(), _final_scores(lab, waiting)
+    known = []
+    for proposal in waiting:
+        trial_id = proposal.trial.trial_id
+        row = attempts.get(trial_id)
+        if row is not None and row["state"] == "FAIL":
+            known.append(_with(proposal, leg.rung, math.nan, row["failure_class"]))
+        elif trial_id in scores:
+            known.append(_with(proposal, leg.rung, scores[trial_id], None))
+    if known:
+        _publish(lab, search, known, leg.rung + 1, part=f"ended-{len(known)}-{known[0].number}")
+    there = {p.number for p in known}
+    return tuple(p for p in waiting if p.number not in there)
+
+
+def _final_scores(lab: Lab, waiting: Generation) -> dict[str, float]:
+    """trial_id -> transfer accuracy on all of validation, the mean of both directions."""
+    proposals = {p.trial.trial_id: p for p in waiting}
+    directions = ("transfer_accuracy_ab", "transfer_accuracy_ba")
+    wanted = (
+        pc.field("trial_id").isin(list(proposals))
+        & (pc.field("split") == "validation")
+        & (pc.field("metric_version") == METRIC_VERSION)
+    )
+    found: dict[str, dict[str, float]] = {}
+    for row in Results(lab).read("metrics", where=wanted).to_pylist():
+        trial = proposals[row["trial_id"]].trial
+        if row["decode"] == trial.settings.decode and row["judge_id"] == trial.judge_id:
+            found.setdefault(row["trial_id"], {})[row["metric"]] = row["value"]
+    return {i: sum(m[d] for d in directions) / 2 for i, m in found.items() if m.keys() >= set(directions)}
+
+
+def _with(proposal: Proposal, rung: int, value: float, failure: str | None) -> Proposal:
+    return replace(proposal, values=(*proposal.values[:rung], value), failure=failure)
+
+
+def _publish(lab: Lab, search: ResolvedSearch, proposals: Sequence[Proposal], rung: int, part: str) -> None:
+    name = f"{search.search_id}-{proposals[0].generation}-{rung}-{part}"
+    Results(lab).write("proposals", name, rows_of(search, proposals, rung))

@@ -1,0 +1,178 @@
+"""A sweep: base models, then packs until nothing is missing; of a search, its generations before that.
+
+The driver alone writes rows (`publication`); workers write models, latents and bridges.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .board import Board, Progress, Silent
+from .config import CHECKPOINT_EVERY_S, Search, Study
+from .errors import InvalidValueError, LabError
+from .lab import Lab
+from .lease import BEAT_S, Watch, release
+from .planning import Plan, missing_models, plan
+from .publication import drop_finished_packs, failures, keep_best, publish_members
+from .results import Results
+from .search import ResolvedSearch, resolve_any
+from .searching import confirmation_of, legs, publish_meeting
+from .session import check, check_workers, choose_device, cluster, n_slots
+from .specs import TrialSpec
+from .study import ResolvedStudy, Selection
+from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs
+
+KEEP = ("all", "tables", "best")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A sweep after it ran."""
+
+    plan: Plan
+    "as it was before anything ran"
+    n_run: int
+    "trials that were trained or evaluated"
+    n_searched: int
+    "trials of a search that were trained, to a rung at least"
+    failed: Mapping[str, tuple[str, str]]
+    "trial_id of this study -> (failure class, text), of training or of evaluation"
+    seconds: float
+
+    @property
+    def exit_status(self) -> int:
+        """0 every trial is there, whoever ran it; 1 some failed."""
+        return 1 if self.failed else 0
+
+
+def sweep(
+    study: str | Study | Search | ResolvedStudy | ResolvedSearch,
+    *,
+    lab: str | Lab = "./lab",
+    selection: Selection | None = None,
+    data: str | Path | None = None,
+    generations: int | None = None,
+    pack: int | None = None,
+    retry: bool = False,
+    address: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int = 1,
+    keep: str = "all",
+    checkpoint_every_s: float | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Everything of a study that is missing in a lab: judges, base models, latents, packs, rows.
+
+    Of a search: its generations, of which there can be more than it says (`generations`), and then the
+    study that confirms what was found. Trials that the lab has are not run again, from whichever study
+    they come. A sweep that was stopped, in whatever way, goes on from its checkpoints; two sweeps on one
+    lab share the work. `address` is that of a Ray cluster (None: a local one is started and ended), and
+    `workers` of Ray Train share each base model. Raises ClusterError for a cluster or device that cannot
+    be had, LabError for a lab that cannot be read or written.
+    """
+    started = time.monotonic()
+    lab, told = Lab.of(lab), progress or Silent()
+    _check(keep, workers, checkpoint_every_s)
+    check(address, device)
+    wanted = resolve_any(study, selection, data, generations)
+    lab.check_writable()
+    for name in Results(lab).set_aside_damaged():
+        told.phase(f"set aside {name}")
+    watch = Watch(lab)
+    watch.look()
+    resolved = confirmation_of(lab, wanted) if isinstance(wanted, ResolvedSearch) else wanted
+    found = None if resolved is None else plan(resolved, lab=lab, pack=pack, retry=retry)
+    board = Board(lab, told, functools.partial(publish_meeting, lab, wanted))
+    if found is None or found.packs:
+        chosen, sweep_id = choose_device(device), uuid.uuid4().hex
+        every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
+        told.phase("starting Ray")
+        try:
+            with cluster(address) as folder:
+                check_workers(lab)
+                start = wanted.start if isinstance(wanted, ResolvedSearch) else wanted
+                work = Work(lab, sweep_id, folder, watch, put_samples(start), chosen, pack, workers, every_s, told)
+                trials = _prepare(work, wanted, found)
+                run_packs(work, board, start, trials, _batches(work, wanted, retry, board))
+        finally:
+            with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
+                release(lab, sweep_id)
+                lab.remove(mark_of(sweep_id))
+        if isinstance(wanted, ResolvedSearch):
+            resolved = confirmation_of(lab, wanted)
+        assert resolved is not None
+        found = found or plan(resolved, lab=lab)
+        if keep == "best":
+            keep_best(lab, resolved, board.trained)
+    else:
+        publish_members(lab, found.study)
+    drop_finished_packs(lab)
+    n_run = len(board.done & found.states.keys())
+    return Outcome(
+        plan=found,
+        n_run=n_run,
+        n_searched=len(board.done) - n_run,
+        failed=failures(lab, found.study) | board.unevaluated,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check(keep: str, workers: int, checkpoint_every_s: float | None) -> None:
+    if keep not in KEEP:
+        raise InvalidValueError(f"--keep {keep}: give one of {', '.join(KEEP)}")
+    if not isinstance(workers, int) or workers < 1:
+        raise InvalidValueError(f"--workers {workers}: give a whole number, 1 or more")
+    if checkpoint_every_s is not None and not checkpoint_every_s >= 0:
+        raise InvalidValueError(f"--checkpoint-every {checkpoint_every_s}: give seconds, 0 or more")
+
+
+def _prepare(work: Work, wanted: ResolvedStudy | ResolvedSearch, found: Plan | None) -> list[TrialSpec]:
+    """Makes all models that a study, or a search and its confirmation, still needs; returns trials that have them."""
+    if found is not None:
+        prepare(work, found.study, found.judges, found.jobs)
+        return [entry.spec for pack in found.packs for entry in pack.entries]
+    assert isinstance(wanted, ResolvedSearch)
+    trials = wanted.some_trials
+    prepare(work, wanted.start, *missing_models(work.lab, trials))
+    return trials
+
+
+def _batches(work: Work, wanted: ResolvedStudy | ResolvedSearch, retry: bool, board: Board) -> Iterator[Batch]:
+    """What has to run, until nothing is missing."""
+    if isinstance(wanted, ResolvedSearch):
+        yield from legs(work, wanted)
+        confirmation = confirmation_of(work.lab, wanted)
+        assert confirmation is not None
+        wanted = confirmation
+    publish_members(work.lab, wanted)  # not before: models that cannot be made are no run
+    tried = set[str]()
+    while True:
+        elsewhere, adoptable = work.elsewhere()
+        found = plan(
+            wanted,
+            lab=work.lab,
+            pack=work.pack,
+            n_workers=n_slots(work.device),
+            device=work.device,
+            retry=retry,
+            elsewhere=elsewhere,
+            left_out=frozenset(board.unevaluated),
+        )
+        if again := tried & {pack.pack_id for pack in found.packs}:
+            raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
+        if found.packs:
+            yield Batch(found.packs, adoptable)
+            tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
+            retry = False  # what fails again waits for the next request
+        elif found.n_elsewhere:
+            work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")
+            time.sleep(BEAT_S)
+        else:
+            return

@@ -1,0 +1,208 @@
+"""A search asks, meets at rungs, and confirms; and comes to the same however it is cut short."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import sweeps
+
+from bridgelab.config import Categorical, Float, Int, Search
+from bridgelab.errors import InvalidValueError, UnknownNameError
+from bridgelab.lab import Lab
+from bridgelab.results import Results
+from bridgelab.search import (
+    FIRST_REPLICATE,
+    Generation,
+    ResolvedSearch,
+    best,
+    bracket_of,
+    gains,
+    next_generation,
+    optuna_study,
+    read_generations,
+    resolve_search,
+    rows_of,
+)
+from bridgelab.specs import Entry, Leg
+from bridgelab.study import Selection
+from bridgelab.trial import Runtime, run_leg, run_pack
+
+PLANE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
+SEARCH = Search(
+    name="mine",
+    question="Which weights?",
+    space={"bridge.beta_kl": Float(0.01, 1.0, log=True), "bridge.beta_cls": Float(0.1, 10.0, log=True)},
+    n_generations=2,
+    bracket=4,
+    rungs=(0.25, 0.5),
+    n_confirmed=2,
+)
+
+
+def resolved(**changes: object) -> ResolvedSearch:
+    return resolve_search(replace(SEARCH, **changes), PLANE)
+
+
+def ended(search: ResolvedSearch, generation: Generation, scores: Sequence[float]) -> Generation:
+    """A generation in which each arm has its score at every rung that it comes to."""
+    for rung in range(len(search.rungs)):
+        for p in bracket_of(generation, len(search.rungs)).waiting:
+            failure = "nan" if math.isnan(scores[p.number]) else None
+            there = replace(p, values=(*p.values, scores[p.number] + 0.01 * rung), failure=failure)
+            generation = tuple(there if q.number == p.number else q for q in generation)
+    return generation
+
+
+def test_at_every_rung_the_better_half_goes_on_and_the_reference_always_does() -> None:
+    search = resolved()
+    generation = ended(search, next_generation(search, []), [0.1, 0.5, 0.9, 0.7, 0.6])
+    assert [len(p.values) for p in generation] == [3, 1, 3, 2, 1]
+    assert [p.number for p in bracket_of(generation, 3).living] == [0, 2]
+    assert bracket_of(generation, 3).rung == 3
+
+
+def test_who_diverges_leaves_and_makes_nobody_else_leave() -> None:
+    search = resolved()
+    generation = ended(search, next_generation(search, []), [0.1, math.nan, math.nan, math.nan, 0.6])
+    assert [p.number for p in bracket_of(generation, 3).living] == [0, 4]
+    assert [p.failure for p in generation] == [None, "nan", "nan", "nan", None]
+
+
+def test_optuna_is_told_gains_over_the_reference_and_who_left_is_pruned() -> None:
+    search = resolved()
+    generation = ended(search, next_generation(search, []), [0.5, math.nan, 0.9, 0.7, 0.6])
+    trials = optuna_study(search, [generation]).trials
+    assert [t.state.name for t in trials] == ["COMPLETE", "PRUNED", "COMPLETE", "PRUNED", "PRUNED"]
+    assert trials[2].value == pytest.approx(0.4)
+    assert [t.value for t in trials if t.state == optuna.trial.TrialState.PRUNED] == [None, None, None]
+    assert trials[1].intermediate_values == {}
+    assert list(trials[3].intermediate_values) == list(search.rungs[:2])
+    assert gains(generation[3], generation) == pytest.approx([0.2, 0.2])
+
+
+def test_a_generation_is_a_function_of_the_complete_ones_before_it() -> None:
+    search = resolved()
+    first = next_generation(search, [])
+    told = ended(search, first, [0.5, 0.4, 0.9, 0.7, 0.6])
+    again = [p.parameters for p in next_generation(resolved(), [told])]
+    assert [p.parameters for p in next_generation(search, [told])] == again
+    assert again != [p.parameters for p in first]
+    assert [p.parameters for p in next_generation(search, [ended(search, first, [0.5, 0.9, 0.4, 0.1, 0.2])])] != again
+
+
+def test_all_arms_of_a_generation_share_a_replicate_that_no_table_has() -> None:
+    search = resolved()
+    for g, generation in enumerate(
+        [next_generation(search, []), next_generation(search, [next_generation(search, [])])]
+    ):
+        assert {(p.trial.label_seed, p.trial.bridge_seed) for p in generation} == {(FIRST_REPLICATE + g,) * 2}
+    confirmed = search.confirmation(next_generation(search, [])[1:3])
+    assert {m.trial.bridge_seed for m in confirmed.members} == {0, 1}
+    assert [arm.name for arm in confirmed.arms] == ["reference", "found 1", "found 2"]
+
+
+def test_the_best_are_those_of_most_gain_in_whichever_generation() -> None:
+    search = resolved()
+    easy = ended(search, next_generation(search, []), [0.8, 0.9, 0.7, 0.6, 0.5])
+    hard = ended(search, next_generation(search, [easy]), [0.2, 0.1, 0.6, 0.1, 0.1])
+    assert [(p.generation, p.number) for p in best([easy, hard], 3, 2)] == [(1, 2), (0, 1)]
+
+
+def test_what_is_stored_is_what_is_read(lab: Lab) -> None:
+    search = resolved()
+    asked = next_generation(search, [])
+    met = tuple(
+        replace(p, values=(0.1 * p.number if p.number else math.nan,), failure=None if p.number else "nan")
+        for p in asked
+    )
+    Results(lab).write("proposals", "asked", rows_of(search, asked, 0))
+    assert read_generations(lab, search) == [asked]
+    Results(lab).write("proposals", "met", rows_of(search, met, 1))
+    assert list(map(repr, read_generations(lab, search)[0])) == list(map(repr, met))
+
+
+def test_legs_of_a_bracket_over_other_packs_come_to_the_same_bits(make_trial, around) -> None:
+    entries = [Entry(make_trial(i, **{"bridge.n_steps": 160}), attempt=0, trained=False) for i in range(4)]
+    legs = [Leg("search", 0, 0, 0, 64, False), Leg("search", 0, 1, 64, 128, False), Leg("search", 0, 2, 128, 160, True)]
+    whole = run_pack(Runtime("whole"), entries[:2], around).rows
+    apart = [run_leg(Runtime("one"), [e], around, legs[0]) for e in entries]
+    together = run_leg(Runtime("all"), entries, around, replace(legs[0], generation=1))
+    assert together == {k: v for one in apart for k, v in one.items()}
+    run_leg(Runtime("some"), entries[1:3], around, legs[1])
+    run_leg(Runtime("some"), entries[:1], around, legs[1])
+    last = run_pack(Runtime("last"), entries[:2], around, legs[2]).rows
+    for table in ("curves", "predictions", "metrics"):
+        assert last[table].to_pylist() == whole[table].to_pylist()
+    assert last["trials"]["resumed_at"].to_pylist() == [None, None]
+
+
+def test_a_leg_whose_start_is_lost_begins_anew_and_comes_to_the_same(make_trial, around) -> None:
+    entry = Entry(make_trial(0, **{"bridge.n_steps": 160}), attempt=0, trained=False)
+    whole = run_pack(Runtime("whole"), [entry], around).rows
+    lost = run_pack(Runtime("lost"), [entry], around, Leg("search", 0, 1, 96, 160, True)).rows
+    assert lost["metrics"].to_pylist() == whole["metrics"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"space": {"bridge.beta_swt": Float(0.1, 1.0)}}, UnknownNameError),
+        ({"space": {"vae.latent_dim": Int(2, 8)}}, InvalidValueError),
+        ({"space": {}}, InvalidValueError),
+        ({"rungs": (0.5, 0.25)}, InvalidValueError),
+    ],
+)
+def test_a_search_that_cannot_run_is_refused_before_it_does(change: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        resolved(**change)
+
+
+def test_a_distribution_has_a_range() -> None:
+    with pytest.raises(InvalidValueError, match="low < high"):
+        Float(1.0, 0.5)
+    with pytest.raises(InvalidValueError, match="low > 0"):
+        Float(0.0, 1.0, log=True)
+    assert Categorical(["a", "b"]).choices == ("a", "b")
+
+
+MINE = """
+from bridgelab.config import Categorical, Float, Search
+
+def study() -> Search:
+    return Search(
+        name="mine",
+        question="Which weights?",
+        space={"bridge.beta_kl": Float(0.01, 1.0, log=True), "bridge.hidden_dim": Categorical([16, 32])},
+        n_generations=2,
+        bracket=4,
+        rungs=(0.25, 0.5),
+        n_confirmed=2,
+    )
+"""
+STUDY = ("./mine.py", "--pair", "plane-plane", "--preset", "smoke", "--set", "bridge.n_steps=480")
+
+
+def search_rows(folder: Path) -> list[str]:
+    columns = ["study_id", "generation", "number", "rung", "step", "parameters", "trial_id", "value", "failure_class"]
+    return sorted(map(str, Results(Lab(folder / "lab")).read("proposals").select(columns).to_pylist()))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_search_that_is_killed_proposes_what_it_would_have_proposed(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("undisturbed", "killed")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "mine.py").write_text(MINE)
+    told = sweeps.finish(sweeps.start(folders["undisturbed"], study=STUDY))
+    assert (told["trials"], told["failed"]) == (6, {})
+    sweep = sweeps.start(folders["killed"], *sweeps.ALWAYS, study=STUDY)
+    sweeps.wait_until(lambda: sweeps.parts(folders["killed"], "proposals") >= 3, sweep)
+    sweeps.kill(sweep)
+    sweeps.finish(sweeps.bridgelab(folders["killed"], "sweep", *STUDY, "--pack", "1", "--json"))
+    assert search_rows(folders["killed"]) == search_rows(folders["undisturbed"])
+    sweeps.assert_same(folders["killed"], folders["undisturbed"])
+    assert not list((folders["killed"] / "lab/brackets").glob("[!.]*"))
