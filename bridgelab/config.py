@@ -204,6 +204,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 """Method settings over the preset's sizes; what a recipe does not name is BridgeConfig's default."""
 
 
+@validated(frozen=True, config=CHECKED)
+class Times:
+    """In a study's grid: values that are so many times what they are in the recipe."""
+
+    factors: tuple[Positive, ...]
+
+
 @validated(frozen=True, kw_only=True, config=CHECKED)
 class Study:
     """What varies, over which pair of domains, and against what it is read.
@@ -223,10 +230,10 @@ class Study:
     "class of the source -> class of the target that it stands for, by name; empty: those of the same place"
     base: Mapping[str, Value] = field(default_factory=dict)
     "what holds in every arm"
-    grid: Mapping[str, Literal["the label counts of the domains"] | Values] = field(default_factory=dict)
+    grid: Mapping[str, Literal["the label counts of the domains"] | Times | Values] = field(default_factory=dict)
     arms: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     reference: str = ""
-    "the arm that the others are compared with; of a grid: its name, as in 'n_labels=all'"
+    "the arm that the others are compared with; of a grid: its name, as in 'n_labels=all'; none: the recipe's own"
     ladder: Sequence[str] = ()
     "arms in the order in which they add one component each"
     leave_one_out: Mapping[str, str] = field(default_factory=dict)
@@ -237,9 +244,10 @@ class Study:
         if bool(self.grid) == bool(self.arms):
             raise InvalidValueError(f"study '{self.name}' needs either grid or arms; give one of them")
         for key, values in self.grid.items():
-            if not values:
+            listed = values.factors if isinstance(values, Times) else values
+            if not listed:
                 raise InvalidValueError(f"study '{self.name}' gives {key} no value; give a list of them")
-            if len(set(values)) < len(values) and values != LABEL_COUNTS:
+            if len(set(listed)) < len(listed) and listed != LABEL_COUNTS:
                 raise InvalidValueError(f"study '{self.name}' gives {key} a value twice; leave one out")
 
     @property

@@ -7,13 +7,13 @@ import itertools
 import json
 import pkgutil
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .config import LABEL_COUNTS, RECIPES, Preset, Search, Settings, Side, Study, canonical, content_id
+from .config import LABEL_COUNTS, RECIPES, Preset, Search, Settings, Side, Study, Times, canonical, content_id
 from .domains import Domain, get_pair
 from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
@@ -92,8 +92,9 @@ class ResolvedStudy:
 
     @property
     def reference(self) -> str:
-        """The name of the arm that the others are compared with; the last one where the study names none."""
-        return self.study.reference or self.arms[-1].name
+        """The arm that the others are compared with: the one that the study names, or the recipe, or the last one."""
+        recipe = next((arm.name for arm in self.arms if arm.settings == self.base), self.arms[-1].name)
+        return self.study.reference or recipe
 
     @cached_property
     def choices(self) -> dict[str, Any]:
@@ -283,7 +284,7 @@ def _class_map(study: Study, pair: tuple[Domain, Domain]) -> tuple[int, ...] | N
 
 
 def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: Mapping[str, Any]) -> tuple[Arm, ...]:
-    variations = dict(study.arms) if study.arms else _grid(study, pair)
+    variations = dict(study.arms) if study.arms else _grid(study, pair, base)
     varied = list(dict.fromkeys(key for values in variations.values() for key in values))
     for key in varied:
         if key not in KEYS:
@@ -301,12 +302,21 @@ def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: 
     return tuple(arms)
 
 
-def _grid(study: Study, pair: tuple[Domain, Domain]) -> dict[str, Mapping[str, Any]]:
+def _grid(study: Study, pair: tuple[Domain, Domain], base: Settings) -> dict[str, Mapping[str, Any]]:
     n_train = min(domain.split_sizes["train"] for domain in pair)
     common = [n for n in pair[0].label_counts if n in pair[1].label_counts and (n == "all" or n < n_train)]
-    axes = {key: common if values == LABEL_COUNTS else tuple(values) for key, values in study.grid.items()}
+    axes = {key: common if v == LABEL_COUNTS else _values(key, v, base) for key, v in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     return {", ".join(f"{key}={value}" for key, value in cell.items()): cell for cell in cells}
+
+
+def _values(key: str, values: Times | Sequence[Any], base: Settings) -> tuple[Any, ...]:
+    if not isinstance(values, Times):
+        return tuple(values)
+    recipe = value_of(base, key) if key in KEYS else None
+    if not isinstance(recipe, (int, float)):
+        raise InvalidValueError(f"{key}: only a number can be multiplied; give a list of values")
+    return tuple(recipe if factor == 1 else float(f"{factor * recipe:.2g}") for factor in values.factors)
 
 
 def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:

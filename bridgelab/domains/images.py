@@ -189,11 +189,11 @@ SMOKE_BRIDGE = {
 DESK_BRIDGE = {
     "bridge.shared_dim": 8,
     "bridge.n_layers": 3,
-    "bridge.hidden_dim": 256,
+    "bridge.hidden_dim": 192,
     "bridge.batch_size": 128,
-    "bridge.labelled_batch_size": 128,
+    "bridge.labelled_batch_size": 64,
     "bridge.n_steps": 2000,
-    "bridge.learning_rate": 1.5e-3,
+    "bridge.learning_rate": 3e-3,
 }
 FULL_BRIDGE = {
     "bridge.shared_dim": 8,
@@ -223,6 +223,7 @@ def _domain(name: str, title: str, class_names: tuple[str, ...], desk: Preset) -
         class_names=class_names,
         label_counts=COUNTS,
         presets={"smoke": SMOKE, "desk": desk, "full": FULL},
+        recipes={"default": {"bridge.beta_kl": 0.07, "bridge.beta_swd": 3.0}},
         load=_nowhere,
         split_sizes={},
         data_id=_unknown,
