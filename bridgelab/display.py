@@ -162,12 +162,19 @@ def status_text(found: Status) -> str:
     lines = [f"{found.study or 'all studies'} {found.study_id or ''}".rstrip() + f": {states}"]
     if found.failures:
         lines.append("  failed: " + ", ".join(f"{n} {kind}" for kind, n in found.failures.items()))
+    lines += [f"  {_search_line(one)}" for one in found.searches]
     lines += [f"  {_making_text(one)}" for one in found.making]
     lines += [f"  {_pack_text(pack)}" for pack in found.packs]
     if found.counts["RUNNING"] or found.counts["WAITING"]:
         left = "not known yet" if found.seconds_left is None else f"about {seconds_text(found.seconds_left)}"
         lines.append(f"  time left: {left}")
     return "\n".join(lines)
+
+
+def _search_line(one: Mapping[str, Any]) -> str:
+    failed = f", {one['failed']} failed" if one["failed"] else ""
+    generations = f"{one['generations']} generation{'s' * (one['generations'] != 1)}"
+    return f"search {one['study_id']}: {generations}, {one['asked']} arms asked, {one['ended']} to the end{failed}"
 
 
 def _making_text(one: Mapping[str, Any]) -> str:

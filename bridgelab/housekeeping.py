@@ -23,6 +23,7 @@ FOLDERS = (
     "models",
     "latents",
     "bridges",
+    "brackets",
     "packs",
     "panels",
     "training",
@@ -54,9 +55,11 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
 
 
 def _is_unfinished(lab: Lab) -> bool:
-    """Whether a sweep may be running: it makes models, or some planned trial has neither failed nor all its metrics."""
+    """Whether a sweep may be running: models are made, a bracket runs, or a planned trial is neither failed nor scored."""
     results = Results(lab)
-    if any(name.endswith(".sweep") and lab.age_s(f"training/{name}") < GRACE_S for name in lab.names("training")):
+    begun = [f"training/{name}" for name in lab.names("training") if name.endswith(".sweep")]
+    begun += [f"brackets/{name}" for name in lab.names("brackets")]
+    if any(lab.age_s(path) < GRACE_S for path in begun):
         return True
     failed = {trial_id for trial_id, row in results.latest_attempts().items() if row["state"] == "FAIL"}
     done, planned = results.evaluated(), results.read("members").select(["trial_id", "judge_id"]).to_pylist()
@@ -85,6 +88,8 @@ def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
         models.update(judge_id.split("+"))
     for name in lab.names("training"):
         yield f"training/{name}", "nobody goes on with this training"
+    for name in lab.names("brackets"):
+        yield f"brackets/{name}", "nobody goes on with this bracket"
     for folder, reached in (("models", models), ("latents", latents), ("bridges", bridges)):
         for name in lab.names(folder):
             if name not in reached:

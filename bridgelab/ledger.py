@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,8 @@ class Status:
     "failed trials by class"
     packs: tuple[Mapping[str, Any], ...]
     "packs that have begun: their manifests, steps, how often they were adopted, and whether they are live"
+    searches: tuple[Mapping[str, Any], ...]
+    "searches: generations, arms asked, those that came to the end of training, and those that failed on the way"
     making: tuple[Mapping[str, Any], ...]
     "sweeps that make base models and judges: for which study, models, done, seconds since the last sign of it"
     seconds_left: float | None
@@ -58,7 +61,7 @@ def status(
     try:
         members = results.read("members") if study is None else members_of(lab, study, selection, study_id)
     except LabError:
-        if not making:
+        if not making and (study is None or not list(_searches(results, study))):
             raise
         members = results.read("members").slice(0, 0)  # its models come first, then its run
     wanted = dict.fromkeys(members["trial_id"].to_pylist())
@@ -83,9 +86,26 @@ def status(
         counts=counts,
         failures=dict(failures),
         packs=begun,
+        searches=tuple(_searches(results, study)),
         making=making,
         seconds_left=_seconds_left(results, wanted, counts["RUNNING"] + counts["WAITING"] - _done(begun)),
     )
+
+
+def _searches(results: Results, study: str | None) -> Iterator[dict[str, Any]]:
+    wanted = None if study is None else pc.field("study") == study
+    rows = results.read("proposals", where=wanted).to_pylist()
+    for search_id in dict.fromkeys(row["study_id"] for row in rows):
+        own = [row for row in rows if row["study_id"] == search_id]
+        n_steps = json.loads(own[0]["definition"])["base"]["bridge"]["n_steps"]
+        yield {
+            "study": own[0]["study"],
+            "study_id": search_id,
+            "generations": 1 + max(row["generation"] for row in own),
+            "asked": sum(row["rung"] == 0 for row in own),
+            "ended": sum(row["step"] == n_steps and row["failure_class"] is None for row in own),
+            "failed": sum(row["failure_class"] is not None for row in own),
+        }
 
 
 def _packs(lab: Lab) -> tuple[dict[str, Any], ...]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bridgelab.config import Study
+from bridgelab.config import Study, Times
 from bridgelab.domains import get_domain
 from bridgelab.errors import BridgelabError, InvalidValueError, UnknownNameError, UserFileError
+from bridgelab.search import ResolvedSearch, next_generation, resolve_any
 from bridgelab.study import Selection, load_study, resolve, study_names
 
 
@@ -23,9 +24,28 @@ def test_every_study_resolves_in_every_preset_pair_and_recipe(
         with pytest.raises(InvalidValueError, match="hold different samples"):
             resolve(name, selection)  # "same labels" needs two models of one set
         return
-    resolved = resolve(name, selection)
+    resolved = resolve_any(name, selection)
+    if isinstance(resolved, ResolvedSearch):
+        confirmed = resolved.confirmation(next_generation(resolved, [])[1:])
+        assert len(confirmed.arms) == 1 + resolved.search.bracket
+        assert confirmed.reference == "reference"
+        return
     assert len(resolved.members) == len(resolved.arms) * resolved.n_replicates
     assert resolved.reference in {arm.name for arm in resolved.arms}
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_a_grid_around_the_recipe_has_the_recipe_in_its_middle_and_as_its_reference(recipe: str) -> None:
+    resolved = resolve("beta_weights", Selection(recipe=recipe))
+    arms = {arm.name: arm for arm in resolved.arms}
+    assert arms[resolved.reference].settings == resolved.base
+    assert list(arms)[len(arms) // 2] == resolved.reference
+
+
+def test_only_numbers_are_multiplied() -> None:
+    study = Study(name="mine", question="?", grid={"bridge.heads": Times((1, 2))})
+    with pytest.raises(InvalidValueError, match="only a number"):
+        resolve(study)
 
 
 def test_a_study_starts_from_its_own_recipe_unless_another_is_asked_for() -> None:
