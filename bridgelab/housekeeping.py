@@ -55,7 +55,7 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
 
 
 def _is_unfinished(lab: Lab) -> bool:
-    """Whether a sweep may be running: models are made, a bracket runs, or a planned trial is neither failed nor scored."""
+    """Whether a sweep may run: models are made, a bracket runs, or a planned trial has neither failed nor all metrics."""
     results = Results(lab)
     begun = [f"training/{name}" for name in lab.names("training") if name.endswith(".sweep")]
     begun += [f"brackets/{name}" for name in lab.names("brackets")]
