@@ -3,6 +3,7 @@
 >>> import analysis
 >>> run = analysis.read_run("./lab", "label_efficiency")
 >>> analysis.table(run)             # a DataFrame, one row an arm and metric
+>>> analysis.compare(run)           # each arm against the reference, in pairs
 >>> analysis.figure(run).show()
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .comparison import compare as compare
 from .summary import Run as Run
 from .summary import read_run as read_run
 from .summary import summarize as summarize
@@ -29,6 +31,7 @@ _DRAWN = {"figure": "figures", "render_report": "report", "write_report": "repor
 __all__ = [
     "Run",
     "caption",
+    "compare",
     "figure",
     "read_run",
     "render",

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
+from .comparison import compare
 from .summary import Run, summarize
 
 DIRECTIONS = {"transfer_accuracy_ab": ("a → b", "#0072B2"), "transfer_accuracy_ba": ("b → a", "#D55E00")}
@@ -100,6 +101,40 @@ def intervals(run: Run) -> go.Figure:
     _add_ceiling(fig, summary, axis)
     fig.update_xaxes(tickvals=axis["position"], ticktext=axis["label"])
     return _finished(fig, run)
+
+
+def forest(run: Run) -> go.Figure:
+    """Each arm's difference from the reference: its mean and interval, and every pair a dot."""
+    found = compare(run)
+    metric = str(run.definition["study"]["primary_metric"])
+    values = run.values[run.values["metric"] == metric]
+    arms = run.members.drop_duplicates("arm_index").set_index("arm_name")["arm_index"]
+    reference = values[values["arm_index"] == arms[run.reference]].set_index("replicate")["value"]
+    pairs = values.merge(found[["arm_index", "arm_name"]], on="arm_index")
+    pairs["difference"] = pairs["value"] - pairs["replicate"].map(reference)
+    colour = DIRECTIONS["transfer_accuracy_ab"][1]
+    fig = go.Figure()
+    fig.add_scatter(
+        x=pairs["difference"], y=pairs["arm_name"].astype(str), mode="markers", name="one replicate",
+        marker={"color": colour, "size": 6, "opacity": 0.45}, customdata=pairs[["replicate", "trial_id"]],
+        hovertemplate="replicate %{customdata[0]}: %{x:+.3f}<br>trial %{customdata[1]}<extra></extra>",
+    )  # fmt: skip
+    fig.add_scatter(
+        x=found["difference"], y=found["arm_name"], mode="markers", name="mean and 95 % interval",
+        marker={"color": colour, "size": 12, "symbol": "line-ns-open", "line_width": 3},
+        error_x={
+            "type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 6,
+            "array": found["ci_high"] - found["difference"], "arrayminus": found["difference"] - found["ci_low"],
+        },
+        customdata=found[["ci_low", "ci_high", "p_holm"]],
+        hovertemplate="%{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}], p (Holm) %{customdata[2]:.3f}"
+        "<extra></extra>",
+    )  # fmt: skip
+    fig.add_vline(x=0, line={"color": "#888", "width": 1})
+    fig = _finished(fig, run)
+    fig.update_xaxes(title=f"transfer accuracy minus that of '{run.reference}'", tickformat="+.2f")
+    fig.update_yaxes(title=None, range=None, autorange="reversed", type="category", automargin=True)
+    return fig.update_layout(height=120 + 42 * len(found))
 
 
 def _add_dots(fig: go.Figure, run: Run, axis: pd.DataFrame, metric: str, offset: float) -> None:

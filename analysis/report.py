@@ -86,6 +86,7 @@ def _study(run: Run, number: int) -> str:
         "<h2>Table</h2>",
         *(_table(heading, cells) for heading, cells in tables.sections(run)),
         f'<p class="quiet">{_text(tables.footnote(run))}.</p>',
+        _differences(run, number),
         _decodings(run),
         _context(run),
         _failures(run),
@@ -114,17 +115,30 @@ def _strip(run: Run) -> str:
 
 
 def _figure(run: Run, number: int) -> str:
-    fig = figures.figure(run)
-    spec = fig.to_json().replace("</", "<\\/")
-    name = f"figure-{number}"
     kind = "Transfer accuracy over " + run.varied[0] if figures.is_curve(run) else "Transfer accuracy of each arm"
     said = f"{kind}: mean with its 95 % interval, and every replicate as a dot. The table has the same numbers."
     return f"""<h2>{_text(kind)}</h2>
-<div class="figure" id="{name}" role="img" aria-label="{_text(said)}"></div>
+{_drawn(figures.figure(run), f"figure-{number}", said)}
+<p class="quiet">Lines or bars: means. Bands or whiskers: 95 % Student-t intervals. Dots: replicates.</p>"""
+
+
+def _drawn(fig: Any, name: str, said: str) -> str:
+    spec = fig.to_json().replace("</", "<\\/")
+    return f"""<div class="figure" id="{name}" role="img" aria-label="{_text(said)}"></div>
 <noscript><p class="quiet">The figure needs JavaScript; the table below has its numbers.</p></noscript>
 <script>{{ const f = {spec};
-Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true, displayModeBar: false}}); }}</script>
-<p class="quiet">Lines or bars: means. Bands or whiskers: 95 % Student-t intervals. Dots: replicates.</p>"""
+Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true, displayModeBar: false}}); }}</script>"""
+
+
+def _differences(run: Run, number: int) -> str:
+    cells = tables.differences(run)
+    if len(cells) == 1:
+        return ""
+    said = f"Differences from {run.reference}: mean with its 95 % interval, and every pair as a dot, for each arm."
+    return f"""<h2>Against {_text(run.reference)}</h2>
+{_drawn(figures.forest(run), f"forest-{number}", said)}
+{_table("", cells)}
+<p class="quiet">{_text(tables.differences_footnote(run))}.</p>"""
 
 
 def _table(heading: str, cells: tables.Cells) -> str:

@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import special
 
 from bridgelab.catalog import members_of
 from bridgelab.lab import Lab
 from bridgelab.metrics import LANDING, METRIC_VERSION, METRICS, SHARES
 from bridgelab.results import Results
 from bridgelab.study import Selection
+
+from . import statistics
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,8 @@ def student_t(
     mean = float(values.mean()) if n else math.nan
     if n < 2:
         return mean, math.nan, math.nan, math.nan
-    sd = float(values.std(ddof=1))
-    half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * sd / math.sqrt(n)
-    return mean, sd, max(bounds[0], mean - half), min(bounds[1], mean + half)
+    low, high = statistics.student_t(np.asarray(values, np.float64), level)
+    return mean, float(values.std(ddof=1)), max(bounds[0], float(low)), min(bounds[1], float(high))
 
 
 def _with_trials(members: pd.DataFrame, results: Results) -> pd.DataFrame:

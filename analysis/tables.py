@@ -13,6 +13,7 @@ from bridgelab.errors import InvalidValueError
 from bridgelab.metrics import LANDING
 
 from . import paper
+from .comparison import compare
 from .summary import Run, summarize
 
 Format = Literal["md", "tex", "csv", "json"]
@@ -33,6 +34,7 @@ SHOWN_TOO = {
 }
 """Shown where landing is known: where a transfer ends says more than its class."""
 
+DIFFERENCE = "difference from the reference"
 NUMBERS = ("mean", "sd", "ci_low", "ci_high", "mean_other_decode")
 
 Cells = list[list[str]]
@@ -97,6 +99,30 @@ def sections(run: Run) -> Iterator[tuple[str, Cells]]:
         yield "", _cells(run, rest)
 
 
+def differences(run: Run) -> Cells:
+    """Each arm against the reference as text, under a head; the head alone where there is nothing to compare."""
+    cells = [["arm", "pairs", DIFFERENCE, "p", "p (Holm)", "verdict"]]
+    for row in compare(run).to_dict("records"):
+        interval = "-" if math.isnan(row["ci_low"]) else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+        mark = "*" if row["interval"] == "studentized" else ""
+        difference = "-" if row["n"] == 0 else f"{row['difference']:+.3f} {interval}{mark}"
+        p_values = ["-" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in ("p", "p_holm")]
+        cells.append([str(row["arm_name"]), str(row["n"]), difference, *p_values, str(row["verdict"])])
+    return cells
+
+
+def differences_footnote(run: Run) -> str:
+    """How the differences are to be read, in one line."""
+    found = compare(run)
+    n, least = int(found["n"].max()), float(found["smallest_p"].min())
+    text = (
+        f"{SHOWN.get(found['metric'].iloc[0], found['metric'].iloc[0])} of the arm minus that of '{run.reference}' in "
+        f"the same replicate, mean [95 % Student-t interval]; p: exact sign-flip test, two-sided; Holm over "
+        f"{len(found)} arms: {n} pairs can reach {least:.3f} at best"
+    )
+    return text + ("; *: studentized bootstrap, the pairs are skewed" if (found["interval"] != "t").any() else "")
+
+
 def _records(run: Run) -> Iterator[dict[str, Any]]:
     arms = dict(zip(run.members["arm_index"], run.members["arm"], strict=True))
     for row in summarize(run).to_dict("records"):
@@ -153,11 +179,18 @@ def number(value: float | None) -> str:
 def _markdown(run: Run) -> str:
     lines = [caption(run)]
     for heading, cells in sections(run):
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        head, *body = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
-        rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-        lines += ["", *([heading, ""] if heading else []), head, rule, *body]
-    return "\n".join([*lines, "", footnote(run)])
+        lines += ["", *([heading, ""] if heading else []), *_aligned(cells)]
+    lines += ["", footnote(run)]
+    compared = differences(run)
+    if len(compared) > 1:
+        lines += ["", f"against {run.reference}", "", *_aligned(compared), "", differences_footnote(run)]
+    return "\n".join(lines)
+
+
+def _aligned(cells: Cells) -> list[str]:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    head, *body = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    return [head, "|" + "|".join("-" * (w + 2) for w in widths) + "|", *body]
 
 
 def _latex(run: Run) -> str:

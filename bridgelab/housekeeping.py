@@ -55,7 +55,7 @@ def garbage(lab: Lab, *, grace_s: float = GRACE_S) -> list[Garbage]:
 
 
 def _is_unfinished(lab: Lab) -> bool:
-    """Whether a sweep may run: models are made, a bracket runs, or a planned trial has neither failed nor all metrics."""
+    """Whether a sweep may run: it makes models, a bracket is open, or a planned trial lacks its end or its metrics."""
     results = Results(lab)
     begun = [f"training/{name}" for name in lab.names("training") if name.endswith(".sweep")]
     begun += [f"brackets/{name}" for name in lab.names("brackets")]

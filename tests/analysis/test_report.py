@@ -70,7 +70,7 @@ def test_failures_are_shown_with_their_class(report: str) -> None:
 
 def test_every_figure_has_a_text_alternative(report: str) -> None:
     figures = re.findall(r'<div class="figure"[^>]*>', report)
-    assert len(figures) == 2
+    assert len(figures) == 4  # a figure and a forest for each of two runs
     assert all('role="img"' in figure and 'aria-label="' in figure for figure in figures)
 
 

@@ -1,0 +1,65 @@
+"""Arms are compared with the reference in pairs, corrected for the family, with a verdict that says what it knows."""
+
+import math
+
+import pytest
+from scipy import stats
+
+import analysis
+
+SPREAD = (0.003, -0.001, 0.002, 0.0, -0.002, 0.001, -0.003, 0.004)
+
+
+def better(arm: str, replicate: int, metric: str) -> float:
+    """Replicates differ by far more than arms do: only pairs can tell."""
+    gain = {"vanilla": 0.02, "conditional": -0.01, "full": 0.0}.get(arm, 0.001 * (-1) ** replicate)
+    return 0.5 + 0.04 * replicate + gain + SPREAD[replicate] * (arm != "full")
+
+
+def test_differences_are_taken_within_replicates(lab, fill) -> None:
+    fill("component_ablation", better, n_replicates=8)
+    found = analysis.compare(analysis.read_run(lab, "component_ablation")).set_index("arm_name")
+    for arm, gain in (("vanilla", 0.02), ("conditional", -0.01)):
+        expected = [gain + s for s in SPREAD]
+        interval = stats.t.interval(0.95, 7, loc=sum(expected) / 8, scale=stats.sem(expected))
+        assert found.loc[arm, "difference"] == pytest.approx(sum(expected) / 8)
+        assert (found.loc[arm, "ci_low"], found.loc[arm, "ci_high"]) == pytest.approx(interval)
+    assert found["verdict"].to_dict() == {
+        "vanilla": "higher",
+        "conditional": "lower",
+        "no conditioning": "none shown",
+        "no classifier": "none shown",
+        "no gated head": "none shown",
+    }
+    assert found.loc["vanilla", "p"] == 2 / 256
+    assert found.loc["vanilla", "p_holm"] == found.loc["vanilla", "smallest_p"] == 10 / 256
+
+
+def test_too_few_pairs_are_called_underpowered_whatever_they_show(lab, fill) -> None:
+    fill("component_ablation", better, n_replicates=4)
+    found = analysis.compare(analysis.read_run(lab, "component_ablation"))
+    assert set(found["verdict"]) == {"underpowered"}
+
+
+def test_an_arm_with_a_collapsed_replicate_gets_no_verdict(lab, fill) -> None:
+    fill(
+        "component_ablation", lambda arm, i, m: 0.1 if (arm, i) == ("vanilla", 3) else better(arm, 0, m), n_replicates=8
+    )
+    found = analysis.compare(analysis.read_run(lab, "component_ablation")).set_index("arm_name")
+    assert found.loc["vanilla", "verdict"] == "no verdict: replicates fall into two groups"
+
+
+def test_a_pair_that_lacks_a_side_is_left_out(lab, fill) -> None:
+    fill("component_ablation", better, n_replicates=8, failed=(("vanilla", 2), ("full", 5)))
+    found = analysis.compare(analysis.read_run(lab, "component_ablation")).set_index("arm_name")
+    assert found["n"].to_dict()["vanilla"] == 6
+    assert found["n"].to_dict()["conditional"] == 7
+
+
+def test_an_arm_that_has_not_run_has_no_difference(lab, fill) -> None:
+    fill("component_ablation", better, n_replicates=2, failed=(("vanilla", 0), ("vanilla", 1)))
+    run = analysis.read_run(lab, "component_ablation")
+    found = analysis.compare(run).set_index("arm_name")
+    assert found.loc["vanilla", "n"] == 0
+    assert math.isnan(found.loc["vanilla", "difference"])
+    assert "| vanilla" in analysis.render(run, "md").split("against full")[1]
