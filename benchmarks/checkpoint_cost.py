@@ -26,13 +26,12 @@ import numpy as np
 import torch
 
 from bridgelab.bridge.pack import Member, Pack
-from bridgelab.bridge.streams import CHUNK_STEPS
-from bridgelab.config import CHECKPOINT_EVERY_S
+from bridgelab.config import CHECKPOINT_EVERY_S, CHUNK_STEPS
 from bridgelab.lab import Lab
 from bridgelab.latents import Latents
 from bridgelab.specs import Entry
 from bridgelab.study import Selection, resolve
-from bridgelab.trial import Checkpoint
+from bridgelab.trial import PackCheckpoint
 
 N_LATENTS, N_CLASSES = 1000, 10
 
@@ -57,7 +56,7 @@ def a_pack(entries: list[Entry]) -> Pack:
 def train(entries: list[Entry], lab: Lab, every_s: float | None) -> tuple[float, float, int]:
     """Trains the pack; returns its seconds, those of the CPU, and how many checkpoints were saved."""
     pack, saved = a_pack(entries), 0
-    checkpoint = None if every_s is None else Checkpoint(lab, "packs/benchmark", every_s)
+    checkpoint = None if every_s is None else PackCheckpoint(lab, "packs/benchmark", every_s)
 
     def on_chunk(step: int) -> None:
         nonlocal saved
@@ -73,7 +72,7 @@ def train(entries: list[Entry], lab: Lab, every_s: float | None) -> tuple[float,
 
 def direct(entries: list[Entry], lab: Lab, n: int) -> dict[str, Any]:
     """One save by itself."""
-    pack, checkpoint, seconds = a_pack(entries), Checkpoint(lab, "packs/benchmark", 0.0), []
+    pack, checkpoint, seconds = a_pack(entries), PackCheckpoint(lab, "packs/benchmark", 0.0), []
     for _ in range(n):
         started = time.perf_counter()
         checkpoint.save_if_due(entries, pack)
