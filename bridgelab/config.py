@@ -111,6 +111,8 @@ class BridgeConfig:
     lr_decay_from: Share = 1.0
     "the share of the steps after which the rate falls linearly to zero; 1: it stays constant"
     n_steps: Count = 50_000
+    precision: Precision = field(default="float32", metadata={"neutral": "float32"})
+    "bfloat16: the matrix products of training are in it; weights, losses and the optimizer stay float32"
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)

@@ -52,6 +52,7 @@ SHARED_IN_A_PACK = (
     "labelled_batch",
     "swd",
     "classifier",
+    "precision",
 )
 """The settings of a bridge that all members of a pack have in common; every other may differ."""
 
@@ -60,7 +61,8 @@ def shape_of(spec: Mapping[str, Any]) -> str:
     """What trials of a pack have in common, of a trial as JSON values: shapes of tensors and forms of losses."""
     vae = spec["settings"]["vae_a"]
     latent_dim = None if vae is None else vae["latent_dim"]
-    form = [spec["settings"]["bridge"].get(name) for name in SHARED_IN_A_PACK]
+    bridge = spec["settings"]["bridge"]
+    form = [bridge[name] for name in SHARED_IN_A_PACK if name in bridge]
     return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
 
 

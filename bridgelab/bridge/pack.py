@@ -206,7 +206,10 @@ class Pack:
         self._beta_swd = per_member([c.beta_swd for c in configs])[:, 0]
         self._frozen_f = [slot for slot, c in enumerate(configs) if not c.classifier_trained]
         self._gradient = torch.zeros_like(self._buffers[0])
-        self._leaves = {n: view.detach().requires_grad_() for n, view in self.layout.views(self._buffers[0]).items()}
+        low = configs[0].precision == "bfloat16"
+        self._weights = self._buffers[0].to(torch.bfloat16) if low else self._buffers[0]
+        "what the products see: the parameters themselves, or a copy of them that each step renews"
+        self._leaves = {n: view.detach().requires_grad_() for n, view in self.layout.views(self._weights).items()}
         self._bridges = StackedBridges(self._leaves, configs, training=True)
         b = configs[0].batch_size
         labelled = 0 if configs[0].labelled_batch == "masked" else configs[0].labelled_batch_size
@@ -250,6 +253,8 @@ class Pack:
         return terms_KE
 
     def _backward(self, chunk: Chunk, t: int) -> Tensor:
+        if self._weights is not self._buffers[0]:
+            self._weights.copy_(self._buffers[0])
         terms_KE = self._terms(chunk.z[t], chunk.noise[t], chunk.labels[t], chunk.directions[t])
         # Members share nothing, so the gradient of their sum is each one's own.
         found = torch.autograd.grad(terms_KE[:, 0].sum(), list(self._leaves.values()))

@@ -25,6 +25,8 @@ class StackedBridges:
             return torch.tensor(values, device=w["classifier.weight"].device)[:, None, None]
 
         self.w = w
+        self.dtype = w["classifier.weight"].dtype
+        "of the matrix products; what comes out of a head is float32 again"
         self.depth, self.gated_f = configs[0].n_layers, configs[0].classifier == "gated"
         # A linear head is a gate that stands at 1; an unconditional bridge sees zeros for the domain.
         self.n_shared = configs[0].shared_dim
@@ -60,22 +62,25 @@ class StackedBridges:
 
     def classify(self, z_KRS: Tensor) -> Tensor:
         """Logits of f, (K, R, C)."""
-        out = self._linear("classifier", z_KRS)
+        out = self._linear("classifier", z_KRS.to(self.dtype)).float()
         if not self.gated_f:
             return out
         logits_KRC, gate_KRC = out.chunk(2, dim=-1)
         return torch.sigmoid(gate_KRC) * logits_KRC
 
     def _head(self, name: str, x_KRI: Tensor) -> Tensor:
+        x_KRI = x_KRI.to(self.dtype)
         h_KRH = x_KRI
         for i in range(self.depth):
             out_KRH = self._linear(f"{name}.{i}", h_KRH)
             if self.normalised_K11 is not None:
-                out_KRH = torch.where(self.normalised_K11, normalised(out_KRH, self.w[f"{name}.{i}.bias"]), out_KRH)
+                bias_K1H = self.w[f"{name}.{i}.bias"].float()
+                there_KRH = normalised(out_KRH.float(), bias_K1H).to(self.dtype)
+                out_KRH = torch.where(self.normalised_K11, there_KRH, out_KRH)
             h_KRH = torch.relu(out_KRH)
-        delta, gate = self._linear(f"{name}.head", h_KRH).chunk(2, dim=-1)
+        delta, gate = self._linear(f"{name}.head", h_KRH).float().chunk(2, dim=-1)
         g = torch.maximum(torch.sigmoid(gate), self.linear_K11)
-        skip = self._linear(f"{name}.skip", x_KRI)
+        skip = self._linear(f"{name}.skip", x_KRI).float()
         mixed = torch.lerp(skip, delta, g)  # (1 - g) * skip + g * delta
         return torch.where(self.residual_K11, skip + delta, mixed) if self.any_residual else mixed
 

@@ -56,8 +56,26 @@ def same_bits(one, other) -> bool:
     return weights and curves
 
 
-def test_a_trial_is_bitwise_the_same_alone_and_in_a_pack_of_eight(make_trial, make_member) -> None:
-    members = [make_member(make_trial(i, **SHORT, **values)) for i, values in enumerate(COMPANY)]
+def test_bfloat16_products_train_float32_weights_to_about_the_same_place(make_trial, make_member) -> None:
+    whole, low = (
+        train(
+            [
+                make_member(make_trial(0, **SHORT, **{"bridge.precision": p, "bridge.batch_norm": b}))
+                for b in (False, True)
+            ]
+        )
+        for p in ("float32", "bfloat16")
+    )
+    for one, other in zip(whole, low, strict=True):
+        assert all(tensor.dtype == torch.float32 for tensor in other.weights.values())
+        assert other.curve[-1][1][0] == pytest.approx(one.curve[-1][1][0], rel=0.05)
+        assert not same_bits(one, other)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_trial_is_bitwise_the_same_alone_and_in_a_pack_of_eight(make_trial, make_member, precision: str) -> None:
+    chosen = SHORT | {"bridge.precision": precision}
+    members = [make_member(make_trial(i, **chosen, **values)) for i, values in enumerate(COMPANY)]
     together = train(members)
     for member, packed in zip(members, together, strict=True):
         assert same_bits(train([member])[0], packed)
