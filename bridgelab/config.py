@@ -143,6 +143,8 @@ class ClassifierConfig:
     n_layers: Count = 4
     channels: Count = field(default=16, metadata={"neutral": 16})
     "of a cnn's first convolution; the second has twice as many"
+    pool: Literal["max", "mean"] = field(default="max", metadata={"neutral": "max"})
+    "of a cnn: the mean over four pixels depends less on details that a base model's samples lack"
     noise: Weight = 0.0
     "deviation of Gaussian noise on the inputs in training"
     learning_rate: Positive = 3e-4

@@ -16,11 +16,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.data]
 SWEEP_ALL = """
 import sys
 import bridgelab, ray
+from bridgelab.config import Search
+from bridgelab.study import load_study
 ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 for pair in sys.argv[3:]:
     small = bridgelab.Selection(pair=pair, preset="smoke", n_replicates=1)
     for name in sys.argv[2].split(","):
-        outcome = bridgelab.sweep(name, lab="lab", data=sys.argv[1], selection=small)
+        one = {"generations": 1} if isinstance(load_study(name)[0], Search) else {}
+        outcome = bridgelab.sweep(name, lab="lab", data=sys.argv[1], selection=small, **one)
         assert outcome.exit_status == 0, (name, outcome.failed)
 """
 
