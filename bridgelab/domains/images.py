@@ -240,7 +240,15 @@ MNIST = _domain(
             hidden_dim=512, n_layers=2, latent_dim=32, learning_rate=2e-3, batch_size=64, n_steps=5000, shift=1
         ),
         judge=ClassifierConfig(
-            kind="cnn", hidden_dim=128, learning_rate=2e-3, weight_decay=1e-4, batch_size=64, n_steps=1000, shift=1
+            kind="cnn",
+            hidden_dim=128,
+            pool="mean",
+            noise=0.3,
+            learning_rate=2e-3,
+            weight_decay=1e-4,
+            batch_size=64,
+            n_steps=2000,
+            shift=1,
         ),
         bridge=DESK_BRIDGE,
         n_replicates=8,
