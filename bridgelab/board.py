@@ -70,10 +70,6 @@ class Board:
         self._steps, self._n_ended = dict.fromkeys(self._packs, 0), 0
         self._tell()
 
-    def pack(self, pack_id: str) -> PackPlan:
-        """One of the packs that are expected."""
-        return self._packs[pack_id]
-
     def take(self, pack_id: str, result: dict[str, Any]) -> None:
         """A report of a pack: steps, and at its end rows or the error of a lab."""
         self.lab_error = self.lab_error or result.get("lab_error")

@@ -70,7 +70,7 @@ def test_the_papers_numbers_are_reached_on_real_digits(tmp_path: Path) -> None:
     python(tmp_path, SHORT_CUT, os.environ["BRIDGELAB_DATA"])
     both_ways = {arm: sum(values.values()) / 2 for arm, values in mean_accuracy(tmp_path / "lab", "digits").items()}
     assert both_ways["vanilla"] < 0.30
-    assert both_ways["100"] > 0.40
+    assert both_ways["100"] > 0.45
     assert both_ways["1000"] > 0.85
     assert both_ways["full"] > 0.96
 
