@@ -102,7 +102,10 @@ def sections(run: Run) -> Iterator[tuple[str, Cells]]:
 def differences(run: Run) -> Cells:
     """Each arm against the reference as text, under a head; the head alone where there is nothing to compare."""
     cells = [["arm", "pairs", DIFFERENCE, "p", "p (Holm)", "verdict"]]
-    for row in compare(run).to_dict("records"):
+    found = compare(run)
+    if found.empty or not found["n"].any():
+        return cells
+    for row in found.to_dict("records"):
         interval = "-" if math.isnan(row["ci_low"]) else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
         mark = "*" if row["interval"] == "studentized" else ""
         difference = "-" if row["n"] == 0 else f"{row['difference']:+.3f} {interval}{mark}"

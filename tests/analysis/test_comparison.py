@@ -63,3 +63,8 @@ def test_an_arm_that_has_not_run_has_no_difference(lab, fill) -> None:
     assert found.loc["vanilla", "n"] == 0
     assert math.isnan(found.loc["vanilla", "difference"])
     assert "| vanilla" in analysis.render(run, "md").split("against full")[1]
+
+
+def test_before_any_pair_has_run_nothing_is_compared(lab, fill) -> None:
+    fill("component_ablation", better, n_replicates=1, failed=(("full", 0),))
+    assert "against full" not in analysis.render(analysis.read_run(lab, "component_ablation"), "md")
