@@ -134,7 +134,7 @@ def forest(run: Run) -> go.Figure:
     fig = _finished(fig, run)
     fig.update_xaxes(title=f"transfer accuracy minus that of '{run.reference}'", tickformat="+.2f")
     fig.update_yaxes(title=None, range=None, autorange="reversed", type="category", automargin=True)
-    return fig.update_layout(height=120 + 42 * len(found))
+    return fig.update_layout(height=150 + 42 * len(found), margin_t=60, legend_y=1 + 50 / (40 + 42 * len(found)))
 
 
 def _add_dots(fig: go.Figure, run: Run, axis: pd.DataFrame, metric: str, offset: float) -> None:
