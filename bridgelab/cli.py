@@ -76,12 +76,13 @@ def _overview(context: typer.Context) -> None:
 def studies(data: Data = None, as_json: Json = False) -> None:
     """List the studies: name, table or figure, arms x replicates."""
     from .search import ResolvedSearch, resolve_any
-    from .study import load_study, study_names
+    from .study import study_names
 
     _check_data(data)
     found = []
     for name in study_names():
-        study, resolved = load_study(name)[0], resolve_any(name)
+        resolved = resolve_any(name)
+        study = resolved.search if isinstance(resolved, ResolvedSearch) else resolved.study
         if isinstance(resolved, ResolvedSearch):
             shape = {"generations": resolved.search.n_generations, "bracket": resolved.search.bracket}
         else:
@@ -126,7 +127,7 @@ def plan(
     kind = "cuda" if device == "cuda" else "cpu"
     resolved = resolve_any(study, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
-        search = planning.plan_search(resolved, lab=lab, pack=_pack(pack), device=kind)
+        search = planning.plan_search(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
         _print_json(planning.search_as_json(search)) if as_json else typer.echo(search_text(search))
         return
     found = planning.plan(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)

@@ -19,7 +19,7 @@ from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
 from .results import Results
-from .search import REFERENCE, ResolvedSearch, best, bracket_of, read_generations
+from .search import REFERENCE, ResolvedSearch, best, ended, read_generations
 from .specs import BaseModelJob, Entry, Leg, ModelSpec, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
 
@@ -152,28 +152,35 @@ class SearchPlan:
 
 
 def plan_search(
-    search: ResolvedSearch, *, lab: str | Lab = "./lab", pack: int | None = None, device: str = "cpu"
+    search: ResolvedSearch,
+    *,
+    lab: str | Lab = "./lab",
+    pack: int | None = None,
+    device: str = "cpu",
+    retry: bool = False,
 ) -> SearchPlan:
     """What a sweep of a search would do with a lab; trains nothing and writes nothing."""
     lab, s, n_rungs = Lab.of(lab), search.search, len(search.rungs)
     generations = read_generations(lab, search)
-    ended = [g for g in generations if bracket_of(g, n_rungs).rung == n_rungs]
-    n_left = max(s.n_generations, len(generations)) - len(ended)
+    complete = ended(generations, n_rungs)
+    n_left = max(s.n_generations, len(generations)) - len(complete)
     confirmed = (1 + s.n_confirmed) * search.start.n_replicates
-    n_asked = sum(map(len, generations)) - sum(map(len, ended))
+    n_asked = sum(map(len, generations)) - sum(map(len, complete))
     new = n_left * (s.bracket + 1) - n_asked
     if n_left == 0:
-        confirmation = plan(search.confirmation(best(ended, n_rungs, s.n_confirmed)), lab=lab, pack=pack, device=device)
+        confirmation = plan(
+            search.confirmation(best(complete, n_rungs, s.n_confirmed)), lab=lab, pack=pack, device=device, retry=retry
+        )
         counts = {state: confirmation.count(state) for state in ("cached", "unfinished", "new", "failed")}
         seconds = confirmation.seconds
     else:
         confirmation = None
         counts = {"cached": 0, "unfinished": n_asked, "new": new + confirmed, "failed": 0}
         seconds = _search_seconds(lab, search, n_left, confirmed)
-    counts["cached"] += sum(map(len, ended))
+    counts["cached"] += sum(map(len, complete))
     return SearchPlan(
         search=search,
-        n_ended=len(ended),
+        n_ended=len(complete),
         counts=counts,
         confirmation=confirmation,
         seconds=seconds,
@@ -185,7 +192,7 @@ def _search_seconds(lab: Lab, search: ResolvedSearch, n_left: int, n_confirmed: 
     """As if every trial were the reference, and each leg waited for its longest pack."""
     workers, n_steps = available_cpus(), search.rungs[-1]
     reference = search.proposal(0, REFERENCE, {}).trial
-    judges, jobs = missing_models(lab, [reference])
+    judges, jobs = missing_models(lab, search.some_trials)
     alive, shares = search.search.bracket, []
     for start, stop in zip((0, *search.rungs), search.rungs, strict=False):
         shares.append(math.ceil((alive + 1) / workers) * workers * (stop - start) / n_steps)

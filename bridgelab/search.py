@@ -11,7 +11,7 @@ import collections
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,12 @@ from .config import (
     content_id,
     stream_seed,
 )
-from .errors import InvalidValueError, UnknownNameError
+from .errors import InvalidValueError, LabError, UnknownNameError
 from .keys import KEYS, value_of, with_keys
 from .lab import Lab
 from .results import Results, now
 from .specs import Leg, TrialSpec
-from .study import ResolvedStudy, Selection, load_study, resolve
+from .study import ResolvedStudy, Selection, load, resolve_loaded
 
 if TYPE_CHECKING:
     import optuna
@@ -112,18 +112,7 @@ class ResolvedSearch:
         """The grid that compares the reference with what was found, on fresh replicates and base models."""
         arms: dict[str, Mapping[str, Any]] = {"reference": self.reference_parameters}
         arms |= {f"found {place}": proposal.parameters for place, proposal in enumerate(found, 1)}
-        s = self.search
-        study = Study(
-            name=s.name,
-            question=s.question,
-            rebuilds=s.rebuilds,
-            pair=s.pair,
-            recipe=s.recipe,
-            class_map=s.class_map,
-            base=s.base,
-            arms=arms,
-            reference="reference",
-        )
+        study = _study_of(self.search, arms)
         return replace(self.start, study=study, arms=self.start.arms_of(study))
 
     @property
@@ -137,54 +126,62 @@ class ResolvedSearch:
         return {key: value_of(self.start.base, key) for key in self.search.space}
 
 
+def _study_of(s: Search, arms: Mapping[str, Mapping[str, Any]]) -> Study:
+    """A study of some arms of a search, the reference among them."""
+    return Study(
+        name=s.name,
+        question=s.question,
+        rebuilds=s.rebuilds,
+        pair=s.pair,
+        recipe=s.recipe,
+        class_map=s.class_map,
+        base=s.base,
+        arms=arms,
+        reference="reference",
+    )
+
+
 def resolve_search(
     name: str | Search, selection: Selection | None = None, data: str | Path | None = None
 ) -> ResolvedSearch:
     """A search, by itself, by name or by path. Raises what `resolve` raises for a study."""
-    search, source_sha256 = (name, None) if isinstance(name, Search) else load_study(name)
-    if not isinstance(search, Search):
-        raise InvalidValueError(f"'{search.name}' is a study, not a search")
-    for key in search.space:
-        if key not in KEYS:
-            raise UnknownNameError(f"key in search '{search.name}',", key, KEYS)
-        if key in (selection or Selection()).overrides:
-            raise InvalidValueError(f"--set {key}: '{search.name}' searches it; leave it out, or copy the search")
-        if key.partition(".")[0] in ("vae", "judge") or key == "bridge.n_steps":
-            raise InvalidValueError(f"search '{search.name}' varies {key}: a bracket shares base models and steps")
-    study = Study(
-        name=search.name,
-        question=search.question,
-        pair=search.pair,
-        recipe=search.recipe,
-        class_map=search.class_map,
-        base=search.base,
-        arms={"reference": {}},
-    )
-    start = resolve(study, selection, data)
-    given_as = search.name if isinstance(name, Search) else name
-    return ResolvedSearch(search, replace(start, given_as=given_as, source_sha256=source_sha256))
+    found = resolve_any(name, selection, data)
+    if isinstance(found, ResolvedStudy):
+        raise InvalidValueError(f"'{found.study.name}' is a study, not a search")
+    return found
 
 
 def resolve_any(
-    study: str | Study | Search | ResolvedStudy | ResolvedSearch,
+    wanted: str | Study | Search | ResolvedStudy | ResolvedSearch,
     selection: Selection | None = None,
     data: str | Path | None = None,
     generations: int | None = None,
 ) -> ResolvedStudy | ResolvedSearch:
     """A study or a search, whichever is given or named; `generations`: how many a search has."""
-    if isinstance(study, (ResolvedStudy, ResolvedSearch)):
-        return study
-    known = load_study(study)[0] if isinstance(study, str) else study
-    if isinstance(known, Study):
+    if isinstance(wanted, (ResolvedStudy, ResolvedSearch)):
+        return wanted
+    known = load(wanted)
+    if isinstance(known.study, Study):
         if generations is not None:
             raise InvalidValueError(f"--generations {generations}: study '{known.name}' has none; leave it out")
-        return resolve(study, selection, data)  # type: ignore[arg-type]
-    found = resolve_search(study, selection, data)  # type: ignore[arg-type]
-    if generations is None:
-        return found
-    if not isinstance(generations, int) or not 1 <= generations <= MOST_GENERATIONS:
-        raise InvalidValueError(f"--generations {generations}: give a whole number, 1 to {MOST_GENERATIONS}")
-    return replace(found, search=replace(found.search, n_generations=generations))
+        return resolve_loaded(known, known.study, selection, data)
+    search = known.study
+    _check_space(search, selection or Selection())
+    if generations is not None:
+        if not isinstance(generations, int) or not 1 <= generations <= MOST_GENERATIONS:
+            raise InvalidValueError(f"--generations {generations}: give a whole number, 1 to {MOST_GENERATIONS}")
+        search = replace(search, n_generations=generations)
+    return ResolvedSearch(search, resolve_loaded(known, _study_of(search, {"reference": {}}), selection, data))
+
+
+def _check_space(search: Search, selection: Selection) -> None:
+    for key in search.space:
+        if key not in KEYS:
+            raise UnknownNameError(f"key in search '{search.name}',", key, KEYS)
+        if key in selection.overrides:
+            raise InvalidValueError(f"--set {key}: '{search.name}' searches it; leave it out, or copy the search")
+        if key.partition(".")[0] in ("vae", "judge") or key == "bridge.n_steps":
+            raise InvalidValueError(f"search '{search.name}' varies {key}: a bracket shares base models and steps")
 
 
 def read_generations(lab: Lab, search: ResolvedSearch) -> list[Generation]:
@@ -234,7 +231,7 @@ class Bracket:
     rung: int
     "the meeting that it is on its way to; the number of rungs: it has ended"
     living: Generation
-    waiting: Generation = field(default=())
+    waiting: Generation = ()
     "of the living, those that have yet to come to it"
 
 
@@ -262,16 +259,27 @@ def gains(proposal: Proposal, generation: Generation) -> list[float]:
     return [ours - theirs for ours, theirs in zip(proposal.values, reference.values, strict=False)]
 
 
+def ended(generations: Sequence[Generation], n_rungs: int) -> list[Generation]:
+    """The complete ones. Raises LabError where the reference failed: there is nothing to compare with."""
+    for generation in generations:
+        if (failure := generation[REFERENCE].failure) is not None:
+            raise LabError(
+                f"the reference of generation {generation[0].generation + 1} failed ({failure}): nothing can be "
+                "compared with it; try a lower --set bridge.learning_rate, or another --recipe"
+            )
+    return [generation for generation in generations if bracket_of(generation, n_rungs).rung == n_rungs]
+
+
 def best(generations: Sequence[Generation], n_rungs: int, n_wanted: int) -> list[Proposal]:
     """The proposals of most gain in the end, the best one first."""
-    ended = [
+    candidates = [
         (gains(p, generation)[-1], p)
         for generation in generations
         for p in bracket_of(generation, n_rungs).living
         if p.number != REFERENCE and len(p.values) == n_rungs and p.failure is None
     ]
-    ended.sort(key=lambda pair: (-pair[0], pair[1].generation, pair[1].number))
-    return [p for _, p in ended[:n_wanted]]
+    candidates.sort(key=lambda pair: (-pair[0], pair[1].generation, pair[1].number))
+    return [p for _, p in candidates[:n_wanted]]
 
 
 def next_generation(search: ResolvedSearch, earlier: Sequence[Generation]) -> Generation:

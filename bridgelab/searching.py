@@ -14,19 +14,18 @@ from dataclasses import replace
 import pyarrow.compute as pc
 
 from .board import Met
-from .errors import LabError
 from .lab import Lab
 from .lease import BEAT_S
 from .metrics import METRIC_VERSION
 from .planning import PackPlan, packs_of, states_of
 from .results import Results
 from .search import (
-    REFERENCE,
     Generation,
     Proposal,
     ResolvedSearch,
     best,
     bracket_of,
+    ended,
     next_generation,
     read_generations,
     rows_of,
@@ -41,10 +40,10 @@ def confirmation_of(lab: Lab, search: ResolvedSearch) -> ResolvedStudy | None:
     """The study that confirms what a search has found; None while it still has to look."""
     generations = read_generations(lab, search)
     n_rungs = len(search.rungs)
-    ended = [generation for generation in generations if bracket_of(generation, n_rungs).rung == n_rungs]
-    if len(ended) < max(search.search.n_generations, len(generations)):
+    complete = ended(generations, n_rungs)
+    if len(complete) < max(search.search.n_generations, len(generations)):
         return None
-    return search.confirmation(best(ended, n_rungs, search.search.n_confirmed))
+    return search.confirmation(best(complete, n_rungs, search.search.n_confirmed))
 
 
 def legs(work: Work, search: ResolvedSearch) -> Iterator[Batch]:
@@ -56,8 +55,6 @@ def legs(work: Work, search: ResolvedSearch) -> Iterator[Batch]:
             _publish(lab, search, next_generation(search, generations), rung=0, part="asked")
             continue
         generation = generations[-1]
-        if (failure := generation[REFERENCE].failure) is not None:
-            raise LabError(f"the reference of '{search.search.name}' failed ({failure}): nothing can be better than it")
         bracket = bracket_of(generation, n_rungs)
         work.progress.phase(f"generation {generation[0].generation + 1} of {search.search.n_generations}")
         yield from _leg(work, search, search.leg(generation[0].generation, bracket.rung), bracket.waiting)

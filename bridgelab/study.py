@@ -212,6 +212,27 @@ def _from_file(path: str) -> tuple[Study | Search, str]:
     return study, file.sha256
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A study or search with where it came from."""
+
+    study: Study | Search
+    given_as: str
+    source_sha256: str | None
+
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+
+def load(wanted: str | Study | Search) -> Loaded:
+    """A study or search, by itself, by name or by path; a file of the user's own is run once."""
+    if isinstance(wanted, (Study, Search)):
+        return Loaded(wanted, wanted.name, None)
+    study, source_sha256 = load_study(wanted)
+    return Loaded(study, wanted, source_sha256)
+
+
 def resolve(name: str | Study, selection: Selection | None = None, data: str | Path | None = None) -> ResolvedStudy:
     """A study, by itself, by name or by path, with every setting of every arm decided.
 
@@ -220,10 +241,17 @@ def resolve(name: str | Study, selection: Selection | None = None, data: str | P
     From weak to strong: the preset's sizes, the recipe, what the recipe sets otherwise in this pair's
     domains, the study's base, --set, the arm. Raises UnknownNameError, InvalidValueError or DataError.
     """
+    loaded = load(name)
+    if isinstance(loaded.study, Search):
+        raise InvalidValueError(f"'{loaded.name}' is a search: it has no arms before it has run")
+    return resolve_loaded(loaded, loaded.study, selection, data)
+
+
+def resolve_loaded(
+    loaded: Loaded, study: Study, selection: Selection | None = None, data: str | Path | None = None
+) -> ResolvedStudy:
+    """`resolve` for what is loaded already; of a search, a `study` of some of its arms."""
     chosen = selection or Selection()
-    study, source_sha256 = (name, None) if isinstance(name, Study) else load_study(name)
-    if isinstance(study, Search):
-        raise InvalidValueError(f"'{study.name}' is a search: it has no arms before it has run")
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
     pair, files = get_pair(chosen.pair or study.pair, data)
@@ -234,8 +262,8 @@ def resolve(name: str | Study, selection: Selection | None = None, data: str | P
     base = _base_settings(study, pair, presets, recipe, chosen.overrides)
     return ResolvedStudy(
         study=study,
-        given_as=study.name if isinstance(name, Study) else name,
-        source_sha256=source_sha256,
+        given_as=loaded.given_as,
+        source_sha256=loaded.source_sha256,
         pair=pair,
         pair_given_as=chosen.pair or study.pair,
         domain_files=files,

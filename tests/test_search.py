@@ -10,7 +10,7 @@ import pytest
 import sweeps
 
 from bridgelab.config import Categorical, Float, Int, Search
-from bridgelab.errors import InvalidValueError, UnknownNameError
+from bridgelab.errors import InvalidValueError, LabError, UnknownNameError
 from bridgelab.lab import Lab
 from bridgelab.results import Results
 from bridgelab.search import (
@@ -26,6 +26,7 @@ from bridgelab.search import (
     resolve_search,
     rows_of,
 )
+from bridgelab.search import ended as complete
 from bridgelab.specs import Entry, Leg
 from bridgelab.study import Selection
 from bridgelab.trial import Runtime, run_leg, run_pack
@@ -109,6 +110,20 @@ def test_the_best_are_those_of_most_gain_in_whichever_generation() -> None:
     easy = ended(search, next_generation(search, []), [0.8, 0.9, 0.7, 0.6, 0.5])
     hard = ended(search, next_generation(search, [easy]), [0.2, 0.1, 0.6, 0.1, 0.1])
     assert [(p.generation, p.number) for p in best([easy, hard], 3, 2)] == [(1, 2), (0, 1)]
+
+
+def test_a_reference_that_fails_ends_the_search_in_one_line() -> None:
+    search = resolved()
+    generation = next_generation(search, [])
+    failed = (replace(generation[0], values=(0.5, math.nan), failure="nan"), *generation[1:])
+    with pytest.raises(LabError, match=r"generation 1 failed \(nan\).*lower --set bridge.learning_rate"):
+        complete([failed], 3)
+
+
+def test_a_file_of_the_users_own_is_run_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("print('run')\n" + MINE)
+    resolve_search(str(tmp_path / "mine.py"), PLANE)
+    assert capsys.readouterr().out == "run\n"
 
 
 def test_what_is_stored_is_what_is_read(lab: Lab) -> None:
