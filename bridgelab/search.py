@@ -171,7 +171,11 @@ def resolve_any(
         if not isinstance(generations, int) or not 1 <= generations <= MOST_GENERATIONS:
             raise InvalidValueError(f"--generations {generations}: give a whole number, 1 to {MOST_GENERATIONS}")
         search = replace(search, n_generations=generations)
-    return ResolvedSearch(search, resolve_loaded(known, _study_of(search, {"reference": {}}), selection, data))
+    start = resolve_loaded(known, _study_of(search, {"reference": {}}), selection, data)
+    for key, d in search.space.items():
+        for value in d.choices if isinstance(d, Categorical) else (d.low, d.high):
+            with_keys(start.base, {key: value})  # raises for what the setting cannot be
+    return ResolvedSearch(search, start)
 
 
 def _check_space(search: Search, selection: Selection) -> None:
