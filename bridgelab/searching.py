@@ -80,9 +80,8 @@ def _leg(work: Work, search: ResolvedSearch, leg: Leg, waiting: Generation) -> I
         time.sleep(BEAT_S)
 
 
-def publish_meeting(lab: Lab, search: ResolvedSearch | ResolvedStudy, pack: PackPlan, met: Met) -> None:
+def publish_meeting(lab: Lab, search: ResolvedSearch, pack: PackPlan, met: Met) -> None:
     """Publishes how the members of a pack did at the rung that its leg goes to."""
-    assert isinstance(search, ResolvedSearch)
     assert pack.leg is not None
     generation, rung = read_generations(lab, search)[pack.leg.generation], pack.leg.rung
     there = [_with(p, rung, *met[p.trial.trial_id]) for p in generation if p.trial.trial_id in met]

@@ -89,7 +89,8 @@ def sweep(
     watch.look()
     resolved = confirmation_of(lab, wanted) if isinstance(wanted, ResolvedSearch) else wanted
     found = None if resolved is None else plan(resolved, lab=lab, pack=pack, retry=retry)
-    board = Board(lab, told, functools.partial(publish_meeting, lab, wanted))
+    meeting = functools.partial(publish_meeting, lab, wanted) if isinstance(wanted, ResolvedSearch) else None
+    board = Board(lab, told, meeting)
     if found is None or found.packs:
         chosen, sweep_id = choose_device(device), uuid.uuid4().hex
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
