@@ -167,7 +167,7 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_bits(lab: Lab, samples
 
 @pytest.mark.parametrize("pool", ["max", "mean"])
 def test_a_convolutional_judge_learns_the_digits(samples, pool: str) -> None:
-    _, spec = specs("smoke", **{"judge.kind": "cnn", "judge.n_steps": 150, "judge.channels": 4, "judge.pool": pool})
+    _, spec = specs("smoke", **{"judge.kind": "cnn", "judge.n_steps": 400, "judge.channels": 4, "judge.pool": pool})
     model = pretrain.train_classifier(spec, DIGITS, samples)
     x, y = torch.from_numpy(samples["test"].x), torch.from_numpy(samples["test"].labels)
     assert float((model.classify(x) == y).float().mean()) > 0.85
