@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .health import doctor as doctor
     from .lab import Lab as Lab
     from .ledger import status as status
+    from .passage import interpolate as interpolate
+    from .passage import transfer as transfer
     from .planning import plan as plan
     from .study import Selection as Selection
     from .study import resolve as resolve
@@ -34,11 +36,13 @@ _HOME = {
     "doctor": "health",
     "Lab": "lab",
     "status": "ledger",
+    "interpolate": "passage",
     "plan": "planning",
     "Selection": "study",
     "resolve": "study",
     "study_names": "study",
     "sweep": "sweeping",
+    "transfer": "passage",
 }
 
 __all__ = [
@@ -48,11 +52,13 @@ __all__ = [
     "Selection",
     "Study",
     "doctor",
+    "interpolate",
     "plan",
     "resolve",
     "status",
     "study_names",
     "sweep",
+    "transfer",
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import signal
 import sys
@@ -12,7 +11,35 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from . import chores
 from .errors import BridgelabError, InvalidValueError
+from .options import (
+    DEFAULT_LAB,
+    Address,
+    BaseSeeds,
+    Data,
+    Device,
+    DomainFile,
+    Generations,
+    Json,
+    Keep,
+    LabPath,
+    MaybeStudy,
+    Output,
+    Pack,
+    Pair,
+    Preset,
+    Recipe,
+    Retry,
+    Reverse,
+    Scale,
+    Seeds,
+    Set,
+    Study,
+    TrialId,
+    Workers,
+    print_json,
+)
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever this version of typer keeps it
 
@@ -25,45 +52,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-DEFAULT_LAB = "./lab"
 INTERRUPTED = 130
-
-Study = Annotated[str, typer.Argument(metavar="STUDY", help="a study's name, or the path of a Python file of your own")]
-MaybeStudy = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="a study's name or path")]
-LabPath = Annotated[str, typer.Option("--lab", envvar="BRIDGELAB_LAB", metavar="PATH|URI", help="where results live")]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data", envvar="BRIDGELAB_DATA", metavar="DIR", help="data from outside; digits and plane bring their own"
-    ),
-]
-Pair = Annotated[str | None, typer.Option("--pair", metavar="SOURCE-TARGET", help="two domains, as in digits-digits")]
-Preset = Annotated[
-    str | None, typer.Option("--preset", metavar="smoke|desk|full", help="how large: seconds, minutes (desk), days")
-]
-Recipe = Annotated[
-    str | None, typer.Option("--recipe", metavar="default|paper", help="which method settings (default)")
-]
-Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="replicates")]
-BaseSeeds = Annotated[
-    int | None, typer.Option("--base-seeds", metavar="M", help="pairs of base models that the replicates share")
-]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a setting of every arm; repeatable")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
-Retry = Annotated[bool, typer.Option("--retry", help="run failed trials again")]
-Generations = Annotated[int | None, typer.Option("--generations", metavar="N", help="of a search: how many it has")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="where packs train")]
-Address = Annotated[
-    str | None, typer.Option("--address", metavar="HOST:PORT|auto", help="a Ray cluster; none: a local one")
-]
-Keep = Annotated[
-    Literal["all", "tables", "best"],
-    typer.Option("--keep", help="which bridges' weights stay: all, those behind a table, the best one of each arm"),
-]
-Workers = Annotated[
-    int, typer.Option("--workers", metavar="N", min=1, help="Ray Train workers that share each base model")
-]
-Pack = Annotated[str, typer.Option("--pack", metavar="auto|N", help="trials in a pack; never changes a result")]
 
 
 @app.callback()
@@ -89,7 +78,7 @@ def studies(data: Data = None, as_json: Json = False) -> None:
             shape = {"arms": len(resolved.arms), "replicates": resolved.n_replicates}
         found.append({"study": name, "rebuilds": study.rebuilds, **shape, "question": study.question})
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for row in found:
         shape_text = f"{row.get('arms', row.get('generations'))} x {row.get('replicates', row.get('bracket'))}"
@@ -128,11 +117,11 @@ def plan(
     resolved = resolve_any(study, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
         search = planning.plan_search(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
-        _print_json(planning.search_as_json(search)) if as_json else typer.echo(search_text(search))
+        print_json(planning.search_as_json(search)) if as_json else typer.echo(search_text(search))
         return
     found = planning.plan(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
     if as_json:
-        _print_json(planning.as_json(found))
+        print_json(planning.as_json(found))
     else:
         typer.echo(plan_text(found))
 
@@ -198,7 +187,7 @@ def sweep(
         }
         failed = {trial: {"class": kind, "text": text} for trial, (kind, text) in outcome.failed.items()}
         shape = {"study": resolved.study.name, "study_id": resolved.study_id, "trials": len(outcome.plan.states)}
-        _print_json({**shape, **done, "failed": failed, "report": Lab(lab).show(report_path)})
+        print_json({**shape, **done, "failed": failed, "report": Lab(lab).show(report_path)})
     else:
         typer.echo(analysis.render(run, "md"))
         typer.echo(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
@@ -236,7 +225,7 @@ def status(
         selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
         found, each = ledger.status(lab, catalog.name_of(lab, study), selection=selection), []
     if as_json:
-        _print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
+        print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
     else:
         shown = each if each and not found.making else [*each, replace(found, packs=())]
         typer.echo("\n".join(status_text(one) for one in shown))
@@ -301,74 +290,60 @@ def report(
     except OSError as error:
         raise InvalidValueError(f"cannot write {output}: {error.strerror}; give -o another file") from None
     if as_json:
-        _print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
+        print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
     else:
         typer.echo("\n".join([*(analysis.caption(run) for run in runs), f"report: {path}"]))
 
 
 @app.command()
-def gc(
-    yes: Annotated[bool, typer.Option("--yes", help="remove what is listed")] = False,
-    older_than: Annotated[
-        float, typer.Option("--older-than", metavar="HOURS", min=0.0, help="spare what is younger")
-    ] = 24.0,
+def transfer(
+    trial_id: TrialId,
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="a picture, a sound, or a folder of them")],
+    output: Output,
+    reverse: Reverse = False,
+    scale: Scale = 8,
+    domain: DomainFile = None,
     lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
-    """List what no result reaches; with --yes, remove it."""
-    from . import housekeeping
-    from .lab import Lab
+    """Send a picture or a sound across a trained bridge."""
+    from . import passage
 
-    found = housekeeping.garbage(Lab(lab), grace_s=older_than * 3600)
-    n_bytes = housekeeping.collect(Lab(lab), found) if yes else sum(one.n_bytes for one in found)
+    _use_own(domain)
+    sent = passage.transfer(trial_id, source, output, lab=lab, reverse=reverse, scale=scale)
     if as_json:
-        _print_json({"removed": yes, "bytes": n_bytes, "garbage": [vars(one) for one in found]})
-        return
-    for one in found:
-        typer.echo(f"{one.n_bytes:>12,} bytes  {one.path}  ({one.why})")
-    done = "removed" if yes else "would be removed by --yes"
-    typer.echo(f"{len(found)} things, {n_bytes:,} bytes: {done}" if found else "nothing to remove")
-
-
-@app.command()
-def compact(
-    yes: Annotated[bool, typer.Option("--yes", help="merge what is listed")] = False,
-    lab: LabPath = DEFAULT_LAB,
-    as_json: Json = False,
-) -> None:
-    """List tables in many parts; with --yes, merge them."""
-    from . import housekeeping
-    from .lab import Lab
-
-    found = housekeeping.compact(Lab(lab)) if yes else housekeeping.scattered(Lab(lab))
-    if as_json:
-        _print_json({"merged": yes, "parts": found})
-        return
-    for table_name, n_parts in found.items():
-        typer.echo(f"{table_name}: {n_parts} parts " + ("are now one" if yes else "would become one by --yes"))
-    if not found:
-        typer.echo("nothing to merge: no table has more than one part")
-
-
-@app.command()
-def doctor(
-    lab: LabPath = DEFAULT_LAB,
-    data: Data = None,
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST:PORT", help="a Ray cluster to look at")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Look at this machine, and say how to mend what is wrong."""
-    from . import health
-    from .display import check_line
-
-    checks = health.doctor(lab=lab, data=data, address=address)
-    if as_json:
-        _print_json([vars(check) for check in checks])
+        print_json([{name: str(value) for name, value in vars(one).items()} for one in sent])
     else:
-        typer.echo("\n".join(check_line(check) for check in checks))
-    raise typer.Exit(0 if all(check.ok for check in checks) else 2)
+        for one in sent:
+            typer.echo(f"{one.source}: {one.source_class}  ->  {one.target}: {one.target_class}")
+
+
+@app.command()
+def interpolate(
+    trial_id: TrialId,
+    start: Annotated[Path, typer.Argument(metavar="FROM", help="a picture or a sound")],
+    end: Annotated[Path, typer.Argument(metavar="TO", help="another one")],
+    output: Output,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", help="points on the way, the ends among them")] = 9,
+    reverse: Reverse = False,
+    scale: Scale = 3,
+    domain: DomainFile = None,
+    lab: LabPath = DEFAULT_LAB,
+    as_json: Json = False,
+) -> None:
+    """Draw the three rows of Figs. 5 and 6: the way in the source, in the target, and transferred."""
+    from . import passage
+
+    _use_own(domain)
+    rows = passage.interpolate(trial_id, (start, end), output, lab=lab, reverse=reverse, n_steps=steps, scale=scale)
+    if as_json:
+        print_json({"output": str(output), "classes": rows})
+    else:
+        typer.echo("\n".join([*(f"{name:<12} {' '.join(classes)}" for name, classes in rows.items()), f"{output}"]))
+
+
+for chore in (chores.gc, chores.compact, chores.doctor):
+    app.command()(chore)
 
 
 def main() -> None:
@@ -419,12 +394,17 @@ def _pack(text: str) -> int | None:
     return int(text)
 
 
+def _use_own(files: list[str] | None) -> None:
+    """Makes domains of the user's own known by their names."""
+    from .domains import use_own
+    from .user_file import read_user_file
+
+    for file in files or ():
+        use_own(read_user_file(file))
+
+
 def _check_data(data: str | None) -> None:
     if data is not None and not Path(data).is_dir():
         raise InvalidValueError(
             f"--data {data}: no such folder; leave it out, or set BRIDGELAB_DATA to one that exists"
         )
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))

@@ -104,6 +104,21 @@ class TrialSpec:
         return "+".join(ids)
 
 
+def trial_of(values: Mapping[str, Any]) -> TrialSpec:
+    """A trial from its JSON values. Raises KeyError, TypeError or ValueError for what is none."""
+    models = {name: _model_of(values[name]) for name in ("base_a", "base_b", "judge_a", "judge_b")}
+    settings = dict(values["settings"])
+    if settings.get("class_map") is not None:
+        settings["class_map"] = tuple(settings["class_map"])
+    return TrialSpec(**{**values, **models, "settings": Settings(**settings)})
+
+
+def _model_of(values: Mapping[str, Any]) -> ModelSpec:
+    configs = {"vae": VAEConfig, "classifier": ClassifierConfig}
+    config = values["config"]
+    return ModelSpec(**{**values, "config": None if config is None else configs[values["kind"]](**config)})
+
+
 @dataclass(frozen=True)
 class BaseModelJob:
     """A base model that is wanted, with its latents, on a side of a pair and under its judge."""

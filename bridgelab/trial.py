@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import time
 import traceback
@@ -24,8 +25,8 @@ from .lab import Lab
 from .latents import Latents
 from .metrics import Found
 from .rows import Failure, Rows, Training
-from .specs import Entry, Leg, ModelSpec, TrialSpec
-from .weights import encode, read
+from .specs import Entry, Leg, ModelSpec, TrialSpec, trial_of
+from .weights import about, encode, read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -270,3 +271,15 @@ def save_bridge(lab: Lab, spec: TrialSpec, weights: Mapping[str, torch.Tensor]) 
 def load_bridge(lab: Lab, trial_id: str) -> dict[str, torch.Tensor]:
     """The tensors of a trained bridge. Raises LabError where it is missing or damaged."""
     return read(lab, f"bridges/{trial_id}.safetensors", "remove it and run again")
+
+
+def load_spec(lab: Lab, trial_id: str) -> TrialSpec:
+    """The trial of a bridge in the lab. Raises LabError where its file does not say, or says another."""
+    path = f"bridges/{trial_id}.safetensors"
+    try:
+        spec = trial_of(json.loads(about(lab, path)["trial"]))
+        if spec.trial_id == trial_id:
+            return spec
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise LabError(f"{lab.show(path)} does not say which trial it is of; remove it and run again")

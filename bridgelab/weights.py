@@ -37,6 +37,14 @@ def read(lab: Lab, path: str, cure: str) -> dict[str, Tensor]:
     return tensors
 
 
+def about(lab: Lab, path: str) -> dict[str, str]:
+    """The metadata of a file in the lab, empty where it has none. Raises LabError where it is damaged."""
+    try:
+        return _split(lab.read(path))[0]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LabError(f"{lab.show(path)} is damaged ({error}); remove it and run again") from None
+
+
 def _split(data: bytes) -> tuple[dict[str, str], str]:
     """The metadata of a file, and the sha256 of all else that it holds."""
     start = HEADER_SIZE_BYTES + int.from_bytes(data[:HEADER_SIZE_BYTES], "little")

@@ -22,11 +22,14 @@ ORDER = [
     "bridgelab.weights",
     "bridgelab.lease",
     "bridgelab.results",
+    "bridgelab.domains.logmel",
     "bridgelab.domains",
     "bridgelab.domains.idx",
     "bridgelab.domains.digits",
     "bridgelab.domains.images",
     "bridgelab.domains.plane",
+    "bridgelab.domains.clips",
+    "bridgelab.domains.speech",
     "bridgelab.base_models",
     "bridgelab.base_models.vae",
     "bridgelab.base_models.classifier",
@@ -49,6 +52,8 @@ ORDER = [
     "bridgelab.evaluate",
     "bridgelab.rows",
     "bridgelab.trial",
+    "bridgelab.media",
+    "bridgelab.passage",
     "bridgelab.study",
     "bridgelab.search",
     "bridgelab.catalog",
@@ -65,6 +70,8 @@ ORDER = [
     "bridgelab.housekeeping",
     "bridgelab.health",
     "bridgelab.display",
+    "bridgelab.options",
+    "bridgelab.chores",
     "bridgelab.cli",
 ]
 """From the top. `bridgelab` itself names modules and imports none."""
@@ -73,6 +80,7 @@ BELOW_ITS_PACKAGE = {
     ("bridgelab.domains", "bridgelab.domains.digits"),
     ("bridgelab.domains", "bridgelab.domains.images"),
     ("bridgelab.domains", "bridgelab.domains.plane"),
+    ("bridgelab.domains", "bridgelab.domains.speech"),
 }
 """get_domain looks its domains up when it is called."""
 
@@ -83,7 +91,10 @@ MAY_IMPORT = {
 ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
     "plotly": {"analysis.figures", "analysis.report"},
-    "typer": {"bridgelab.cli"},
+    "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores"},
+    "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.media"},
+    "soundfile": {"bridgelab.domains.clips", "bridgelab.media"},
+    "PIL": {"bridgelab.media"},
     "rich": {"bridgelab.display"},
 }
 

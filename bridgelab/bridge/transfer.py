@@ -55,6 +55,16 @@ def cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int
     return Crossing(*(torch.cat(tensors, dim=1)[:, :n] for tensors in zip(*parts, strict=True)))
 
 
+def between(start_D: Tensor, end_D: Tensor, n_steps: int) -> Tensor:
+    """Latents (n_steps, D) on the way from one to another: sqrt(1 - p) start + sqrt(p) end (paper, section 4.4).
+
+    Of latents from N(0, I) each point on the way has that distribution too; the weights, not the distances, are
+    even.
+    """
+    p_N1 = torch.linspace(0, 1, n_steps)[:, None]
+    return (1 - p_N1).sqrt() * start_D + p_N1.sqrt() * end_D
+
+
 def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, ...]:
     own, other = (torch.full((z_KND.shape[1],), side) for side in (source, 1 - source))
     mu_KNS, sigma_KNS = bridges.encode(z_KND, bridges.domain(own, "encoder"))

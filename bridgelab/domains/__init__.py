@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..config import NLabels, Preset, Side
 from ..errors import InvalidValueError, UnknownNameError, UserFileError
 from ..user_file import UserFile, read_user_file
+from .logmel import LogMel
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -41,6 +42,10 @@ class Domain:
     sample_shape: tuple[int, ...]
     image_shape: tuple[int, int] | None = None
     "rows and columns, where a sample is an image whose pixels are in [0, 1]"
+    sound: LogMel | None = None
+    "where a sample is the picture of a sound: which one"
+    margin: int = 0
+    "pixels of ground around what is drawn in an image, whose centre of mass lies in the middle; 0: it fills the image"
     class_names: tuple[str, ...]
     label_counts: tuple[NLabels, ...]
     "what a study of label counts tries here; 'all' is the whole training split"
@@ -80,9 +85,11 @@ def get_domain(name: str) -> Domain:
 
 
 def _ours() -> dict[str, Domain]:
-    from . import digits, images, plane
+    from . import digits, images, plane, speech
 
-    return {domain.name: domain for domain in (digits.DIGITS, plane.PLANE, images.MNIST, images.FASHION_MNIST)}
+    known = (digits.DIGITS, plane.PLANE, images.MNIST, images.FASHION_MNIST)
+    spoken = (speech.FSDD, speech.FSDD_SPEAKER, speech.SC09)
+    return {domain.name: domain for domain in (*known, *spoken)}
 
 
 def use_own(file: UserFile) -> Domain:

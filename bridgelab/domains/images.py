@@ -214,12 +214,13 @@ FULL = Preset(vae=VAEConfig(), judge=ClassifierConfig(), bridge=FULL_BRIDGE, n_r
 COUNTS: tuple[NLabels, ...] = (0, 10, 100, 1_000, 10_000, "all")
 
 
-def _domain(name: str, title: str, class_names: tuple[str, ...], desk: Preset) -> Domain:
+def _domain(name: str, title: str, class_names: tuple[str, ...], desk: Preset, margin: int = 0) -> Domain:
     return Domain(
         name=name,
         title=title,
         sample_shape=(SIDE * SIDE,),
         image_shape=(SIDE, SIDE),
+        margin=margin,
         class_names=class_names,
         label_counts=COUNTS,
         presets={"smoke": SMOKE, "desk": desk, "full": FULL},
@@ -253,6 +254,7 @@ MNIST = _domain(
         bridge=DESK_BRIDGE,
         n_replicates=8,
     ),
+    margin=4,
 )
 FASHION_MNIST = _domain(
     "fashion_mnist",
