@@ -34,6 +34,7 @@ Shift = Annotated[int, Field(ge=0, le=8, strict=True)]
 Precision = Literal["float32", "bfloat16"]
 Switch = Annotated[bool, Field(strict=True)]
 NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
+System = Literal["bridge", "procrustes", "least_squares", "gaussian_ot"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -161,6 +162,8 @@ class ClassifierConfig:
 class Settings:
     """One configuration of a bridge and of the base models under it, without seeds."""
 
+    system: System = field(default="bridge", metadata={"neutral": "bridge"})
+    "what goes between the latents: the bridge, or a map in closed form from the same labels"
     n_labels: NLabels = "all"
     "labelled samples of each domain, spread evenly over the classes"
     labelled: Literal["independent", "same"] = "independent"

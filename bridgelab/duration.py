@@ -93,7 +93,7 @@ def _pack_seconds(entries: Sequence[Entry], paces: Mapping[str, Pace]) -> float:
     first = entries[0].spec
     guess = Pace(_guessed_step_seconds(first.settings.bridge), GUESSED_EVALUATION_S)
     pace = paces.get(first.shape, guess)
-    n_steps = sum(entry.spec.settings.bridge.n_steps for entry in entries if not entry.trained)
+    n_steps = sum(entry.spec.n_steps for entry in entries if not entry.trained)
     return n_steps * pace.step_s + len(entries) * pace.evaluate_s
 
 

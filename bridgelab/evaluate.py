@@ -18,12 +18,13 @@ from .base_models import BaseModel, Judge
 from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
-from .bridge.transfer import Crossing, cross, stack
+from .bridge.transfer import Crossing, cross
 from .config import DECODES, SIDES, Decode, Side, other, stream_seed
 from .domains import Samples, Split
 from .latents import Latents, chunks
 from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
 from .specs import TrialSpec
+from .systems import ways
 
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
@@ -50,7 +51,7 @@ class World:
 
 @dataclass(frozen=True)
 class TrainedBridge:
-    """A trained bridge between its two sides."""
+    """A trained bridge, or what is in its place, between its two sides."""
 
     spec: TrialSpec
     weights: Mapping[str, Tensor]
@@ -59,7 +60,7 @@ class TrainedBridge:
 
 def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
     """The predictions of bridges of equal shape, in all VIEWS."""
-    stacked = stack([b.weights for b in bridges], [b.spec.settings.bridge for b in bridges], n_classes)
+    way = ways([b.spec for b in bridges], [b.weights for b in bridges], n_classes)
     predictions: list[dict[View, Predictions]] = [{} for _ in bridges]
     measures: list[dict[Any, dict[str, float]]] = [{} for _ in bridges]
     shared: dict[View, Tensor] = {}
@@ -68,7 +69,7 @@ def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
         source: Side = "a" if view.direction == "ab" else "b"
         inputs = [_inputs(bridge, view.split, view.decode, source) for bridge in bridges]
         z_KND, noise_KNS = (torch.stack(tensors) for tensors in zip(*inputs, strict=True))
-        crossing = cross(stacked, z_KND, noise_KNS, source=0 if source == "a" else 1)
+        crossing = way(z_KND, noise_KNS, SIDES.index(source))
         shared[view] = crossing.shared
         for k, bridge in enumerate(bridges):
             after, there = crossing.of(k), bridge.worlds[other(source)]

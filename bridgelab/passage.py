@@ -16,12 +16,12 @@ from torch import Tensor
 
 from . import media
 from .base_models import BaseModel, Judge, checkpoint
-from .bridge.stacked import StackedBridges
-from .bridge.transfer import between, cross, stack
+from .bridge.transfer import between
 from .config import SIDES, Side, other
 from .domains import Domain, get_domain
 from .errors import DataError, InvalidValueError, LabError
 from .lab import Lab
+from .systems import Way, ways
 from .trial import load_bridge, load_spec
 
 X = NDArray[np.float32]
@@ -57,8 +57,9 @@ class Land:
 class Passage:
     """A bridge that can be crossed both ways."""
 
-    bridges: StackedBridges
-    "one of them"
+    way: Way
+    "of one bridge"
+    n_shared: int
     lands: dict[Side, Land]
 
     def transfer(self, x_NX: X, source: Side) -> X:
@@ -67,8 +68,8 @@ class Passage:
 
     def send(self, z_ND: Tensor, source: Side) -> Tensor:
         """Latents of the other side for latents of the side `source`."""
-        noise_KNS = z_ND.new_zeros(1, len(z_ND), self.bridges.n_shared)
-        return cross(self.bridges, z_ND[None], noise_KNS, source=SIDES.index(source)).transferred[0]
+        noise_KNS = z_ND.new_zeros(1, len(z_ND), self.n_shared)
+        return self.way(z_ND[None], noise_KNS, SIDES.index(source)).transferred[0]
 
     def interpolate(self, ends_2X: X, source: Side, n_steps: int) -> tuple[X, X, X]:
         """The three rows of Figs. 5 and 6, each (n_steps, X): on the way from one sample to another
@@ -95,7 +96,8 @@ def open_passage(trial_id: str, lab: str | Lab) -> Passage:
         "a": Land(a, checkpoint.load_base_model(lab, spec.base_a, a), checkpoint.load_judge(lab, spec.judge_a, a, "a")),
         "b": Land(b, checkpoint.load_base_model(lab, spec.base_b, b), checkpoint.load_judge(lab, spec.judge_b, b, "b")),
     }
-    return Passage(stack([load_bridge(lab, trial_id)], [spec.settings.bridge], len(a.class_names)), lands)
+    way = ways([spec], [load_bridge(lab, trial_id)], len(a.class_names))
+    return Passage(way, spec.settings.bridge.shared_dim, lands)
 
 
 @dataclass(frozen=True)

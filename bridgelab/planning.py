@@ -50,7 +50,7 @@ class PackPlan:
 
     def n_steps_of(self, entry: Entry) -> int:
         """The steps that a member takes in this pack."""
-        return entry.spec.settings.bridge.n_steps if self.leg is None else self.leg.stop - self.leg.start
+        return entry.spec.n_steps if self.leg is None else self.leg.stop - self.leg.start
 
 
 @dataclass(frozen=True, kw_only=True)

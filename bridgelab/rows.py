@@ -107,7 +107,7 @@ def _table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _training_row(entry: Entry, training: Training | Failure) -> dict[str, Any]:
-    row = {"trial_id": entry.spec.trial_id, "attempt": entry.attempt, "steps": entry.spec.settings.bridge.n_steps}
+    row = {"trial_id": entry.spec.trial_id, "attempt": entry.attempt, "steps": entry.spec.n_steps}
     if isinstance(training, Training):
         row |= {"train_s": training.train_s, "resumed_at": training.resumed_at}
         failed_at = training.result.failed_at

@@ -63,6 +63,8 @@ def shape_of(spec: Mapping[str, Any]) -> str:
     latent_dim = None if vae is None else vae["latent_dim"]
     bridge = spec["settings"]["bridge"]
     form = [bridge[name] for name in SHARED_IN_A_PACK if name in bridge]
+    system = spec["settings"].get("system", "bridge")
+    form = form if system == "bridge" else [system]
     return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
 
 
@@ -83,7 +85,7 @@ class TrialSpec:
         """Judges are left out: they label what a bridge made and have no part in making it."""
         s = self.settings
         content = {
-            "bridge": s.bridge,
+            **({"bridge": s.bridge} if s.system == "bridge" else {"system": s.system}),
             "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap}
             | ({} if s.class_map is None else {"class_map": s.class_map}),
             "latents": [self.base_a.latents_id, self.base_b.latents_id],
@@ -91,6 +93,11 @@ class TrialSpec:
             "numerics": NUMERICS,
         }
         return content_id("bridge", content)
+
+    @property
+    def n_steps(self) -> int:
+        """Of training; a closed form is one step."""
+        return self.settings.bridge.n_steps if self.settings.system == "bridge" else 1
 
     @cached_property
     def shape(self) -> str:

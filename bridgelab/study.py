@@ -357,6 +357,8 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
             )
     if settings.labelled == "same" and settings.overlap == "disjoint":
         raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
+    if settings.system != "bridge" and settings.n_labels == 0:
+        raise InvalidValueError(f"n_labels=0 in arm '{arm}': {settings.system} is made from labels; give it some")
     n_train = min(a.split_sizes["train"], b.split_sizes["train"])
     n_train //= 2 if settings.overlap == "disjoint" else 1
     if settings.n_labels != "all" and settings.n_labels > n_train:
