@@ -261,7 +261,15 @@ FASHION_MNIST = _domain(
     "Fashion-MNIST, articles of clothing",
     ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     Preset(
-        vae=VAEConfig(hidden_dim=512, n_layers=2, latent_dim=32, learning_rate=1e-3, batch_size=64, n_steps=8000),
+        vae=VAEConfig(
+            hidden_dim=512,
+            n_layers=2,
+            latent_dim=32,
+            x_sigma=0.07,
+            learning_rate=1.5e-3,
+            batch_size=128,
+            n_steps=10_000,
+        ),
         judge=ClassifierConfig(
             kind="cnn",
             hidden_dim=128,
