@@ -4,6 +4,7 @@
 >>> run = analysis.read_run("./lab", "label_efficiency")
 >>> analysis.table(run)             # a DataFrame, one row an arm and metric
 >>> analysis.compare(run)           # each arm against the reference, in pairs
+>>> analysis.replicate(run)         # each number of the paper beside ours, with a verdict
 >>> analysis.figure(run).show()
 """
 
@@ -13,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .comparison import compare as compare
+from .replication import replicate as replicate
 from .summary import Run as Run
 from .summary import read_run as read_run
 from .summary import summarize as summarize
@@ -36,6 +38,7 @@ __all__ = [
     "read_run",
     "render",
     "render_report",
+    "replicate",
     "summarize",
     "table",
     "write_report",

@@ -86,6 +86,7 @@ def _study(run: Run, number: int) -> str:
         "<h2>Table</h2>",
         *(_table(heading, cells) for heading, cells in tables.sections(run)),
         f'<p class="quiet">{_text(tables.footnote(run))}.</p>',
+        _against_paper(run),
         _differences(run, number),
         _decodings(run),
         _context(run),
@@ -128,6 +129,15 @@ def _drawn(fig: Any, name: str, said: str) -> str:
 <noscript><p class="quiet">The figure needs JavaScript; the table below has its numbers.</p></noscript>
 <script>{{ const f = {spec};
 Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true, displayModeBar: false}}); }}</script>"""
+
+
+def _against_paper(run: Run) -> str:
+    cells = tables.against_paper(run)
+    if len(cells) == 1:
+        return ""
+    return f"""<h2>The paper and ours</h2>
+{_table("", cells)}
+<p class="quiet">{_text(tables.against_paper_footnote(run))}.</p>"""
 
 
 def _differences(run: Run, number: int) -> str:
@@ -175,7 +185,7 @@ def _mean_then_sample(one: Mapping[Any, Any]) -> tuple[float, float]:
 
 def _context(run: Run) -> str:
     said = paper.context(run.study)
-    if said is None or run.pair == paper.COMPARABLE_PAIR:
+    if said is None or run.pair == paper.DIGITS:
         return ""
     return f'<p class="quiet">Not comparable, other data: {_text(said)}</p>'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Run:
     "a row a trial: arm_index, arm_name, arm (a dict), role, replicate, trial_id, and what `trials` says of it"
     values: pd.DataFrame
     "a row a trial and metric on the test split: arm_index, replicate, trial_id, metric, value, n_eval, other"
+    lab: Lab = field(repr=False, compare=False)
+    "where it was read from, and its predictions are"
 
     @property
     def reference(self) -> str:
@@ -53,7 +55,8 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
 
     Raises LabError where the lab has no such run.
     """
-    results = Results(Lab.of(lab))
+    lab = Lab.of(lab)
+    results = Results(lab)
     members = _frame(members_of(lab, study, selection, study_id))
     latest = members.sort_values("planned_at").iloc[-1]
     members = _with_trials(members, results)
@@ -66,6 +69,7 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
         definition=json.loads(latest["definition"]),
         members=members,
         values=_values(members, results),
+        lab=lab,
     )
 
 

@@ -14,6 +14,7 @@ from bridgelab.metrics import LANDING
 
 from . import paper
 from .comparison import compare
+from .replication import MARGIN, replicate
 from .summary import Run, summarize
 
 Format = Literal["md", "tex", "csv", "json"]
@@ -126,6 +127,29 @@ def differences_footnote(run: Run) -> str:
     return text + ("; *: studentized bootstrap, the pairs are skewed" if (found["interval"] != "t").any() else "")
 
 
+def against_paper(run: Run) -> Cells:
+    """Each published number with ours as text, under a head; the head alone where there is none."""
+    cells = [["arm", "metric", "n", "ours", "paper", "verdict"]]
+    for row in replicate(run).to_dict("records"):
+        interval = "" if math.isnan(row["ci_low"]) else f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        ours = number(row["mean"]) + interval
+        heading = SHOWN.get(row["metric"], row["metric"])
+        cells.append([row["arm_name"], heading, str(row["n"]), ours, number(row["paper"]), row["verdict"]])
+    return cells
+
+
+def against_paper_footnote(run: Run) -> str:
+    """How the comparison with the paper is to be read, in one line."""
+    text = (
+        f"ours: mean [95 % interval over replicates and test items]; replicated: its 90 % interval lies within "
+        f"{MARGIN:.2f} of the paper's number, which has a standard error of its own of up to "
+        f"{replicate(run)['paper_error'].max():.3f}"
+    )
+    n_train = run.members["n_train"].max()
+    other = None if pd.isna(n_train) else paper.other_data(run.pair, float(n_train))
+    return text + ("" if other is None else f"; other data: {other}")
+
+
 def _records(run: Run) -> Iterator[dict[str, Any]]:
     arms = dict(zip(run.members["arm_index"], run.members["arm"], strict=True))
     for row in summarize(run).to_dict("records"):
@@ -184,6 +208,9 @@ def _markdown(run: Run) -> str:
     for heading, cells in sections(run):
         lines += ["", *([heading, ""] if heading else []), *_aligned(cells)]
     lines += ["", footnote(run)]
+    published = against_paper(run)
+    if len(published) > 1:
+        lines += ["", "against the paper", "", *_aligned(published), "", against_paper_footnote(run)]
     compared = differences(run)
     if len(compared) > 1:
         lines += ["", f"against {run.reference}", "", *_aligned(compared), "", differences_footnote(run)]

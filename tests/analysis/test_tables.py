@@ -11,6 +11,7 @@ from analysis import paper, tables
 from bridgelab.errors import InvalidValueError
 from bridgelab.metrics import METRICS
 
+TRANSFER = "transfer_accuracy_ab"
 COLUMNS = {
     "study", "study_id", "pair", "preset", "recipe", "arm", "metric", "n", "n_base", "n_eval", "mean", "ci_low",
     "ci_high", "paper",
@@ -95,9 +96,9 @@ def test_an_unknown_format_is_refused(lab, fill) -> None:
 
 def test_the_papers_numbers_stand_only_beside_the_papers_pair() -> None:
     for pair, expected in (("mnist-mnist", 0.339), ("digits-digits", None)):
-        assert paper.published("label_efficiency", pair, "n_labels=10", {"n_labels": 10}, paper.METRIC) == expected
-    assert paper.published("component_ablation", "mnist-mnist", "vanilla", {}, paper.METRIC) == 0.149
-    assert paper.published("label_efficiency", "mnist-mnist", "x", {"n_labels": 50}, paper.METRIC) is None
+        assert paper.published("label_efficiency", pair, "n_labels=10", {"n_labels": 10}, TRANSFER) == expected
+    assert paper.published("component_ablation", "mnist-mnist", "vanilla", {}, TRANSFER) == 0.149
+    assert paper.published("label_efficiency", "mnist-mnist", "x", {"n_labels": 50}, TRANSFER) is None
 
 
 def test_tables_of_other_data_say_that_the_papers_numbers_do_not_compare(lab, fill) -> None:
