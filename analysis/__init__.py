@@ -5,6 +5,7 @@
 >>> analysis.table(run)             # a DataFrame, one row an arm and metric
 >>> analysis.compare(run)           # each arm against the reference, in pairs
 >>> analysis.replicate(run)         # each number of the paper beside ours, with a verdict
+>>> analysis.judge_claims([run])          # what runs say of the paper's claims
 >>> analysis.figure(run).show()
 """
 
@@ -13,7 +14,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .claims import judge_claims as judge_claims
 from .comparison import compare as compare
+from .overview import cells as cells
+from .overview import render_overview as render_overview
 from .replication import replicate as replicate
 from .summary import Run as Run
 from .summary import read_run as read_run
@@ -33,10 +37,13 @@ _DRAWN = {"figure": "figures", "render_report": "report", "write_report": "repor
 __all__ = [
     "Run",
     "caption",
+    "cells",
     "compare",
     "figure",
+    "judge_claims",
     "read_run",
     "render",
+    "render_overview",
     "render_report",
     "replicate",
     "summarize",

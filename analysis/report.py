@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import figures, paper, tables
+from . import figures, overview, paper, replication, tables
 from .summary import Run, summarize
 
 STYLE = """
@@ -37,6 +37,7 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { border-bottom: 1px solid var(--rule); padding: .35rem .7rem .35rem 0; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
+table.wide td, table.wide th { text-align: left; vertical-align: top; white-space: normal; }
 td.fact { text-align: left; white-space: normal; }
 thead th { border-bottom: 2px solid var(--ink); font-size: .875rem; }
 code { font-size: .9em; overflow-wrap: anywhere; }
@@ -62,8 +63,8 @@ def render_report(runs: Sequence[Run]) -> str:
     """The HTML of a report."""
     import plotly.offline
 
-    title = ", ".join(run.study for run in runs)
-    body = "\n".join(_study(run, number) for number, run in enumerate(runs))
+    title = ", ".join(dict.fromkeys(run.study for run in runs))
+    body = "\n".join([_overview(runs), *(_study(run, number) for number, run in enumerate(runs))])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>{_text(title)} · bridgelab</title>
@@ -75,11 +76,32 @@ def render_report(runs: Sequence[Run]) -> str:
 """
 
 
+def _overview(runs: Sequence[Run]) -> str:
+    """At the head of a report of several runs: what they say of the paper together."""
+    if len(runs) < 2 or not overview.has_any(runs):
+        return ""
+    strip = "".join(f"<div><dt>{name}</dt><dd>{n}</dd></div>" for name, n in overview.counts(runs).items())
+    links = "".join(
+        f'<li><a href="#study-{number}">{_text(tables.caption(run))}</a></li>' for number, run in enumerate(runs)
+    )
+    compared = _table("", overview.cell_rows(runs)) if len(overview.cell_rows(runs)) > 1 else ""
+    return f"""<main><h1>The paper and ours</h1>
+<dl class="strip">{strip}</dl>
+<h2>Its claims</h2>{_table("", overview.claim_rows(runs), wide=True)}
+<p class="quiet">From paired differences in the same replicates, on the paper's own pair and the default recipe. A claim
+holds where the 95 % interval lies on its side and an exact sign-flip test says so at 5 %; it does not where the 90 %
+interval leaves it less than {replication.MARGIN:.2f}. These are single tests, one a claim.</p>
+<h2>Its numbers</h2>{compared}
+<p class="quiet">Ours: mean [95 % interval over replicates and test items]. Replicated: the 90 % interval lies within
+{replication.MARGIN:.2f} of the paper's number. Each study below says how its data differ from the paper's.</p>
+<h2>The studies</h2><ul>{links}</ul></main>"""
+
+
 def _study(run: Run, number: int) -> str:
     study = run.definition["study"]
     rebuilds = "" if study["rebuilds"] == "-" else f" Rebuilds {_text(study['rebuilds'])} of the paper."
     parts = [
-        f"<main><h1>{_text(study['question'])}</h1>",
+        f'<main id="study-{number}"><h1>{_text(study["question"])}</h1>',
         f'<p class="quiet">{_text(tables.caption(run))}.{rebuilds}</p>',
         _strip(run),
         _figure(run, number),
@@ -151,11 +173,15 @@ def _differences(run: Run, number: int) -> str:
 <p class="quiet">{_text(tables.differences_footnote(run))}.</p>"""
 
 
-def _table(heading: str, cells: tables.Cells) -> str:
+def _table(heading: str, cells: tables.Cells, wide: bool = False) -> str:
+    """`wide`: its cells hold sentences."""
     head, *body = cells
     title = f"<h3>{_text(heading)}</h3>" if heading else ""
     rows = "".join(_row(row, "td") for row in body)
-    return f'{title}<div class="scroll"><table><thead>{_row(head, "th")}</thead><tbody>{rows}</tbody></table></div>'
+    kind = ' class="wide"' if wide else ""
+    return (
+        f'{title}<div class="scroll"><table{kind}><thead>{_row(head, "th")}</thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _row(cells: Iterable[str], tag: str) -> str:

@@ -206,18 +206,19 @@ def number(value: float | None) -> str:
 def _markdown(run: Run) -> str:
     lines = [caption(run)]
     for heading, cells in sections(run):
-        lines += ["", *([heading, ""] if heading else []), *_aligned(cells)]
+        lines += ["", *([heading, ""] if heading else []), *aligned(cells)]
     lines += ["", footnote(run)]
     published = against_paper(run)
     if len(published) > 1:
-        lines += ["", "against the paper", "", *_aligned(published), "", against_paper_footnote(run)]
+        lines += ["", "against the paper", "", *aligned(published), "", against_paper_footnote(run)]
     compared = differences(run)
     if len(compared) > 1:
-        lines += ["", f"against {run.reference}", "", *_aligned(compared), "", differences_footnote(run)]
+        lines += ["", f"against {run.reference}", "", *aligned(compared), "", differences_footnote(run)]
     return "\n".join(lines)
 
 
-def _aligned(cells: Cells) -> list[str]:
+def aligned(cells: Cells) -> list[str]:
+    """Cells as the lines of a Markdown table."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     head, *body = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
     return [head, "|" + "|".join("-" * (w + 2) for w in widths) + "|", *body]

@@ -6,12 +6,13 @@ import contextlib
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from . import chores
+from . import chores, sending
 from .errors import BridgelabError, InvalidValueError
 from .options import (
     DEFAULT_LAB,
@@ -19,24 +20,19 @@ from .options import (
     BaseSeeds,
     Data,
     Device,
-    DomainFile,
     Generations,
     Json,
     Keep,
     LabPath,
     MaybeStudy,
-    Output,
     Pack,
     Pair,
     Preset,
     Recipe,
     Retry,
-    Reverse,
-    Scale,
     Seeds,
     Set,
     Study,
-    TrialId,
     Workers,
     print_json,
 )
@@ -285,10 +281,7 @@ def report(
         raise InvalidValueError(f"{lab} has no run of any study; run `bridgelab sweep label_efficiency` first")
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
     runs = [analysis.read_run(lab, catalog.name_of(lab, name), selection=selection) for name in names]
-    try:
-        path = analysis.write_report(runs, output)
-    except OSError as error:
-        raise InvalidValueError(f"cannot write {output}: {error.strerror}; give -o another file") from None
+    path = _written(runs, output)
     if as_json:
         print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
     else:
@@ -296,54 +289,61 @@ def report(
 
 
 @app.command()
-def transfer(
-    trial_id: TrialId,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="a picture, a sound, or a folder of them")],
-    output: Output,
-    reverse: Reverse = False,
-    scale: Scale = 8,
-    domain: DomainFile = None,
+def reproduce(
+    only_plan: Annotated[bool, typer.Option("--plan", help="say what it would do, and run nothing")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="the report")] = Path("report.html"),
+    preset: Preset = None,
+    seeds: Seeds = None,
+    retry: Retry = False,
+    device: Device = "auto",
+    address: Address = None,
+    keep: Keep = "all",
     lab: LabPath = DEFAULT_LAB,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Send a picture or a sound across a trained bridge."""
-    from . import passage
+    """Run every study of the paper on the data that are there, then write one report."""
+    import analysis
 
-    _use_own(domain)
-    sent = passage.transfer(trial_id, source, output, lab=lab, reverse=reverse, scale=scale)
+    from . import reproducing, session
+    from .display import ShownProgress, failure_lines, whole_text
+
+    _check_data(data)
+    session.check(address, device)
+    whole = reproducing.plan_whole(lab=lab, data=data, preset=preset, n_replicates=seeds)
+    if only_plan:
+        print_json(whole.as_json()) if as_json else typer.echo(whole_text(whole))
+        return
+    if not as_json:
+        typer.echo(whole_text(whole), err=True)
+
+    @contextlib.contextmanager
+    def shown(part: reproducing.Part) -> Iterator[ShownProgress]:
+        if not as_json:
+            typer.echo(part.name, err=True)
+        with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
+            yield progress
+
+    status, runs = 0, []
+    for _, outcome in reproducing.reproduce(
+        whole, lab=lab, address=address, device=device, retry=retry, keep=keep, progress=shown
+    ):
+        resolved = outcome.plan.study
+        runs.append(analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id))
+        status = max(status, outcome.exit_status)
+        for line in failure_lines(outcome, resolved.command):
+            typer.echo(line, err=True)
+    path = _written(runs, output)
     if as_json:
-        print_json([{name: str(value) for name, value in vars(one).items()} for one in sent])
+        print_json({"report": str(path), "cells": analysis.cells(runs).to_dict("records"), **whole.as_json()})
     else:
-        for one in sent:
-            typer.echo(f"{one.source}: {one.source_class}  ->  {one.target}: {one.target_class}")
+        typer.echo(analysis.render_overview(runs))
+        typer.echo(f"\nreport: {path}")
+    raise typer.Exit(status)
 
 
-@app.command()
-def interpolate(
-    trial_id: TrialId,
-    start: Annotated[Path, typer.Argument(metavar="FROM", help="a picture or a sound")],
-    end: Annotated[Path, typer.Argument(metavar="TO", help="another one")],
-    output: Output,
-    steps: Annotated[int, typer.Option("--steps", metavar="N", help="points on the way, the ends among them")] = 9,
-    reverse: Reverse = False,
-    scale: Scale = 3,
-    domain: DomainFile = None,
-    lab: LabPath = DEFAULT_LAB,
-    as_json: Json = False,
-) -> None:
-    """Draw the three rows of Figs. 5 and 6: the way in the source, in the target, and transferred."""
-    from . import passage
-
-    _use_own(domain)
-    rows = passage.interpolate(trial_id, (start, end), output, lab=lab, reverse=reverse, n_steps=steps, scale=scale)
-    if as_json:
-        print_json({"output": str(output), "classes": rows})
-    else:
-        typer.echo("\n".join([*(f"{name:<12} {' '.join(classes)}" for name, classes in rows.items()), f"{output}"]))
-
-
-for chore in (chores.gc, chores.compact, chores.doctor):
-    app.command()(chore)
+for command in (sending.transfer, sending.interpolate, chores.gc, chores.compact, chores.doctor):
+    app.command()(command)
 
 
 def main() -> None:
@@ -394,13 +394,14 @@ def _pack(text: str) -> int | None:
     return int(text)
 
 
-def _use_own(files: list[str] | None) -> None:
-    """Makes domains of the user's own known by their names."""
-    from .domains import use_own
-    from .user_file import read_user_file
+def _written(runs: list[Any], output: Path) -> Path:
+    """The report of some runs, written to a file."""
+    import analysis
 
-    for file in files or ():
-        use_own(read_user_file(file))
+    try:
+        return analysis.write_report(runs, output)
+    except OSError as error:
+        raise InvalidValueError(f"cannot write {output}: {error.strerror}; give -o another file") from None
 
 
 def _check_data(data: str | None) -> None:

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from .config import Categorical, Float, Int
 from .health import Check
 from .ledger import Status
-from .planning import Plan, SearchPlan, can_show
+from .planning import Plan, SearchPlan, available_cpus, can_show
+from .reproducing import NOT_YET, Whole
 from .sweeping import Outcome
 
 LOG_EVERY_S = 15.0
@@ -131,6 +132,19 @@ def _range_text(d: Float | Int | Categorical) -> str:
     if isinstance(d, Categorical):
         return " or ".join(map(str, d.choices))
     return f"{d.low:g} to {d.high:g}{' (log)' * d.log}"
+
+
+def whole_text(found: Whole) -> str:
+    """The plan of the whole paper for people."""
+    lines = []
+    for one in found.asked:
+        if one.plan is None:
+            told = f"not run: {one.missing}"
+        else:
+            told = f"{len(one.plan.states)} trials, {one.plan.n_to_run} to run"
+        lines.append(f"{one.part.rebuilds:<24} {one.part.name:<44} {told}")
+    lines += [f"{part:<24} not yet: {what}" for part, what in NOT_YET.items()]
+    return "\n".join([*lines, f"about {seconds_text(found.seconds)} on {available_cpus()} CPU cores"])
 
 
 def plan_line(outcome: Outcome) -> str:

@@ -15,6 +15,7 @@ def study() -> Study:
             "linear": {"bridge.heads": "linear"},
             "residual": {"bridge.heads": "residual"},
             "batch norm": {"bridge.batch_norm": True},
+            "gated f": {"bridge.classifier": "gated"},
         },
         reference="gated",
     )

@@ -69,12 +69,14 @@ ORDER = [
     "bridgelab.tuning",
     "bridgelab.searching",
     "bridgelab.sweeping",
+    "bridgelab.reproducing",
     "bridgelab.ledger",
     "bridgelab.housekeeping",
     "bridgelab.health",
     "bridgelab.display",
     "bridgelab.options",
     "bridgelab.chores",
+    "bridgelab.sending",
     "bridgelab.cli",
 ]
 """From the top. `bridgelab` itself names modules and imports none."""
@@ -94,7 +96,7 @@ MAY_IMPORT = {
 ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
     "plotly": {"analysis.figures", "analysis.report"},
-    "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores"},
+    "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.sending"},
     "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.media"},
     "soundfile": {"bridgelab.domains.clips", "bridgelab.media"},
     "PIL": {"bridgelab.media"},

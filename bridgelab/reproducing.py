@@ -1,0 +1,146 @@
+"""The whole paper: every study that rebuilds a part of it, in its order, on the data that are there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .board import Progress
+from .duration import expected_seconds
+from .errors import DataError
+from .lab import Lab
+from .planning import Plan, available_cpus, plan
+from .session import cluster
+from .study import ResolvedStudy, Selection, resolve
+from .sweeping import Outcome, sweep
+
+
+@dataclass(frozen=True)
+class Part:
+    """A study on a pair, and what of the paper it rebuilds."""
+
+    rebuilds: str
+    study: str
+    pair: str
+    recipe: str = "default"
+
+    @property
+    def name(self) -> str:
+        return f"{self.study} {self.pair}" + (f", recipe {self.recipe}" if self.recipe != "default" else "")
+
+
+PARTS = (
+    Part("Table 1", "reconstruction", "mnist-fashion_mnist"),
+    Part("Table 2", "transfer_pairs", "mnist-mnist"),
+    Part("Table 2", "transfer_pairs", "mnist-fashion_mnist"),
+    Part("Table 2", "transfer_pairs", "mnist-sc09"),
+    Part("beside Table 2", "transfer_pairs", "mnist-fsdd"),
+    Part("Table 3", "label_efficiency", "mnist-mnist"),
+    Part("Table 3, C3", "no_labels", "mnist-mnist"),
+    Part("Table 4", "component_ablation", "mnist-mnist"),
+    Part("Table 4, by the text", "component_ablation", "mnist-mnist", "paper"),
+    Part("Table 4, C5", "conditioning", "mnist-mnist"),
+    Part("Table 5", "baselines", "mnist-fashion_mnist"),
+    Part("C1, C2, C7", "heads", "mnist-mnist"),
+    Part("Fig. 7, C10", "synthetic", "plane-plane"),
+    Part("the text's ambiguities", "ambiguities", "mnist-mnist"),
+)
+NOT_YET = {
+    "Tables 2 and 5": "Pix2Pix and CycleGAN",
+    "Table 2": "WaveGAN, under mnist-sc09",
+    "Table 5": "FID",
+    "C8, C9": "interpolations and clocks, by number",
+}
+"""What of the paper no study rebuilds so far."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A part as it would run; or why it cannot."""
+
+    part: Part
+    study: ResolvedStudy | None
+    plan: Plan | None
+    missing: str | None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All parts before they run."""
+
+    asked: tuple[Asked, ...]
+    seconds: float
+
+    @property
+    def possible(self) -> tuple[Asked, ...]:
+        return tuple(one for one in self.asked if one.study is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        parts = [
+            {
+                "rebuilds": one.part.rebuilds,
+                "study": one.part.study,
+                "pair": one.part.pair,
+                "recipe": one.part.recipe,
+                "trials": len(one.plan.states) if one.plan else 0,
+                "to_run": one.plan.n_to_run if one.plan else 0,
+                "missing": one.missing,
+            }
+            for one in self.asked
+        ]
+        return {"parts": parts, "seconds": round(self.seconds, 1), "not_yet": NOT_YET}
+
+
+def plan_whole(
+    *,
+    lab: str | Lab = "./lab",
+    data: str | Path | None = None,
+    preset: str | None = None,
+    n_replicates: int | None = None,
+) -> Whole:
+    """What `reproduce` would do. A trial that two parts share is counted where it comes first."""
+    lab, planned, asked = Lab.of(lab), set[str](), []
+    for part in PARTS:
+        chosen = Selection(pair=part.pair, preset=preset, recipe=part.recipe, n_replicates=n_replicates)
+        try:
+            study = resolve(part.study, chosen, data)
+        except DataError as error:
+            asked.append(Asked(part, None, None, str(error)))
+            continue
+        found = plan(study, lab=lab, left_out=frozenset(planned))
+        planned |= found.states.keys()
+        asked.append(Asked(part, study, found, None))
+    plans = [one.plan for one in asked if one.plan]
+    judges = {judge: None for one in plans for judge in one.judges}
+    jobs = {job.spec.latents_id: job for one in plans for job in one.jobs}
+    packs = [pack.entries for one in plans for pack in one.packs]
+    return Whole(tuple(asked), expected_seconds(lab, judges, jobs.values(), packs, available_cpus()))
+
+
+def reproduce(
+    whole: Whole,
+    *,
+    lab: str | Lab = "./lab",
+    address: str | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    retry: bool = False,
+    keep: str = "all",
+    progress: Callable[[Part], contextlib.AbstractContextManager[Progress | None]],
+) -> Iterator[tuple[Part, Outcome]]:
+    """Runs every part that can be run, one after the other under one Ray, and yields what each came to.
+
+    What was stopped goes on where it was: each part is a sweep. Raises as `sweep` does.
+    """
+    with contextlib.ExitStack() as stack:
+        if any(one.plan and one.plan.packs for one in whole.asked):
+            stack.enter_context(cluster(address))
+        for one in whole.possible:
+            assert one.study is not None
+            with progress(one.part) as told:
+                outcome = sweep(
+                    one.study, lab=lab, address=address, device=device, retry=retry, keep=keep, progress=told
+                )
+            yield one.part, outcome

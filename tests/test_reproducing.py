@@ -1,0 +1,21 @@
+"""The whole paper before it runs: what can be run on the data that are there, and what cannot."""
+
+from pathlib import Path
+
+from bridgelab.display import whole_text
+from bridgelab.reproducing import PARTS, plan_whole
+from bridgelab.study import study_names
+
+
+def test_what_lacks_its_data_is_named_and_the_rest_can_run(tmp_path: Path) -> None:
+    (tmp_path / "mnist").mkdir()  # a folder without a set: nothing is downloaded into it
+    (tmp_path / "fashion_mnist").mkdir()
+    whole = plan_whole(lab=tmp_path / "lab", data=tmp_path, preset="smoke", n_replicates=1)
+    assert [one.part.study for one in whole.possible] == ["synthetic"]
+    assert all(one.missing for one in whole.asked if one.part.study != "synthetic")
+    assert "not run: " in whole_text(whole)
+    assert not (tmp_path / "lab").exists()
+
+
+def test_every_part_is_a_study() -> None:
+    assert {part.study for part in PARTS} <= set(study_names())
