@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import figures, overview, paper, replication, tables
+from . import figures, overview, panels, paper, replication, tables
 from .summary import Run, summarize
 
 STYLE = """
@@ -38,6 +38,10 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 10
 th, td { border-bottom: 1px solid var(--rule); padding: .35rem .7rem .35rem 0; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 table.wide td, table.wide th { text-align: left; vertical-align: top; white-space: normal; }
+table.panel { width: auto; } table.panel td, table.panel th { border: 0; padding: .15rem .3rem; text-align: center; }
+table.panel th { font-size: .875rem; max-width: 9rem; padding-right: .8rem; text-align: right; white-space: normal; }
+table.panel img { background: #000; display: block; height: 3.5rem; image-rendering: pixelated; margin: 0 auto; }
+table.panel small { color: var(--quiet); display: block; font-size: .7rem; } audio { height: 1.6rem; width: 6rem; }
 td.fact { text-align: left; white-space: normal; }
 thead th { border-bottom: 2px solid var(--ink); font-size: .875rem; }
 code { font-size: .9em; overflow-wrap: anywhere; }
@@ -110,6 +114,7 @@ def _study(run: Run, number: int) -> str:
         f'<p class="quiet">{_text(tables.footnote(run))}.</p>',
         _against_paper(run),
         _differences(run, number),
+        _panels(run, number),
         _decodings(run),
         _context(run),
         _failures(run),
@@ -186,6 +191,20 @@ def _table(heading: str, cells: tables.Cells, wide: bool = False) -> str:
 
 def _row(cells: Iterable[str], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _panels(run: Run, number: int) -> str:
+    shown = panels.read_panels(run)
+    drawn, points = panels.pictures(shown, run.reference), panels.points(shown)
+    if points is not None:
+        said = "Where each arm sends the points of both sides. Circles: sources. Crosses: where they land."
+        drawn = f'{_drawn(points, f"points-{number}", said)}<p class="quiet">{said}</p>'
+    if not drawn:
+        return ""
+    return f"""<h2>What the bridges do</h2>
+<p class="quiet">The first test item of each class in replicate 0, the same in every arm; below each picture, what the
+judge of its domain takes it for. Interpolations are those of '{_text(run.reference)}'.</p>
+{drawn}"""
 
 
 def _decodings(run: Run) -> str:

@@ -90,7 +90,9 @@ def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
         yield f"training/{name}", "nobody goes on with this training"
     for name in lab.names("brackets"):
         yield f"brackets/{name}", "nobody goes on with this bracket"
-    for folder, reached in (("models", models), ("latents", latents), ("bridges", bridges)):
+    panels = {name.replace(".safetensors", ".parquet") for name in bridges}
+    reachable = (("models", models), ("latents", latents), ("bridges", bridges), ("panels", panels))
+    for folder, reached in reachable:
         for name in lab.names(folder):
             if name not in reached:
                 yield f"{folder}/{name}", "no result was made with it"

@@ -71,6 +71,11 @@ class Passage:
         noise_KNS = z_ND.new_zeros(1, len(z_ND), self.n_shared)
         return self.way(z_ND[None], noise_KNS, SIDES.index(source)).transferred[0]
 
+    def reconstruct(self, z_ND: Tensor, source: Side) -> Tensor:
+        """Latents of the side `source` after the way through the bridge and back to it."""
+        noise_KNS = z_ND.new_zeros(1, len(z_ND), self.n_shared)
+        return self.way(z_ND[None], noise_KNS, SIDES.index(source)).reconstructed[0]
+
     def interpolate(self, ends_2X: X, source: Side, n_steps: int) -> tuple[X, X, X]:
         """The three rows of Figs. 5 and 6, each (n_steps, X): on the way from one sample to another
 

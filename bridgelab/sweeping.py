@@ -115,6 +115,7 @@ def sweep(
     else:
         publish_members(lab, found.study)
     drop_finished_packs(lab)
+    make_panels(lab, found.study)
     n_run = len(board.done & found.states.keys())
     return Outcome(
         plan=found,
@@ -123,6 +124,17 @@ def sweep(
         failed=failures(lab, found.study) | board.unevaluated,
         seconds=time.monotonic() - started,
     )
+
+
+def make_panels(lab: Lab, resolved: ResolvedStudy) -> None:
+    """The panels that the lab lacks of a study; what is loaded for them is not where there are none."""
+    first = dict.fromkeys(m.trial.trial_id for m in resolved.members if m.replicate == 0)
+    has_bridge, has_panels = set(lab.names("bridges")), set(lab.names("panels"))
+    missing = [i for i in first if f"{i}.safetensors" in has_bridge and f"{i}.parquet" not in has_panels]
+    if missing:
+        from . import panels
+
+        panels.make(lab, resolved.pair, missing)
 
 
 def _check(keep: str, workers: int, checkpoint_every_s: float | None) -> None:

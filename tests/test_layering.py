@@ -63,6 +63,7 @@ ORDER = [
     "bridgelab.duration",
     "bridgelab.planning",
     "bridgelab.publication",
+    "bridgelab.panels",
     "bridgelab.session",
     "bridgelab.pretraining",
     "bridgelab.board",
@@ -95,7 +96,7 @@ MAY_IMPORT = {
 }
 ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
-    "plotly": {"analysis.figures", "analysis.report"},
+    "plotly": {"analysis.figures", "analysis.report", "analysis.panels"},
     "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.sending"},
     "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.media"},
     "soundfile": {"bridgelab.domains.clips", "bridgelab.media"},

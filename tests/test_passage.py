@@ -8,38 +8,16 @@ import soundfile
 import torch
 from PIL import Image
 from typer.testing import CliRunner
+from untrained import BRIDGE, VAE, published
 
 from bridgelab.base_models import checkpoint
 from bridgelab.bridge.model import BridgingVAE
 from bridgelab.cli import app
-from bridgelab.config import BridgeConfig, ClassifierConfig, Settings, VAEConfig
 from bridgelab.domains import get_domain
 from bridgelab.errors import DataError, InvalidValueError, LabError
 from bridgelab.lab import Lab
 from bridgelab.passage import interpolate, open_passage, transfer
-from bridgelab.specs import ModelSpec, TrialSpec, trial_of
-from bridgelab.trial import save_bridge
-
-VAE = VAEConfig(hidden_dim=16, n_layers=1, latent_dim=6)
-JUDGE = ClassifierConfig(hidden_dim=16, n_layers=1)
-BRIDGE = BridgeConfig(hidden_dim=16, n_layers=2, shared_dim=4)
-
-
-def published(lab: Lab, a: str, b: str) -> TrialSpec:
-    """A trial whose models and bridge are in the lab as they were initialised."""
-    models = {}
-    for side, name, seed in (("a", a, 0), ("b", b, 1)):
-        for kind, what, config in (("base", "vae", VAE), ("judge", "classifier", JUDGE)):
-            spec = ModelSpec(kind=what, domain=name, data_id="none", config=config, seed=seed)
-            if not lab.exists(f"models/{spec.model_id}"):
-                checkpoint.save(lab, spec, checkpoint.build(spec, get_domain(name)), {})
-            models[f"{kind}_{side}"] = spec
-    settings = Settings(bridge=BRIDGE, vae_a=VAE, vae_b=VAE, judge_a=JUDGE, judge_b=JUDGE, class_map=tuple(range(10)))
-    trial = TrialSpec(settings=settings, label_seed=0, bridge_seed=0, **models)
-    bridge = BridgingVAE(VAE.latent_dim, 10, BRIDGE)
-    checkpoint.initialise(bridge, "bridge", 0)
-    save_bridge(lab, trial, bridge.state_dict())
-    return trial
+from bridgelab.specs import trial_of
 
 
 @pytest.fixture

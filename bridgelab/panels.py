@@ -1,0 +1,148 @@
+"""Panels: what a bridge does with a few test items, encoded as pictures, clips or points, for the report.
+
+lab/panels/<trial_id>.parquet has the same items for every arm: the first of each class, and two ways between items
+(Figs. 3 to 7). Shapes: N items, X sample.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from . import media
+from .config import SIDES, Side, other
+from .domains import Domain, Samples
+from .lab import Lab
+from .passage import Land, Passage, open_passage
+
+N_STEPS = 7
+N_POINTS = 150
+"""Of a class, where samples are points."""
+WITHIN, BETWEEN = 3, 8
+"""The interpolations go from one item of the first of these classes to another one, and to one of the second."""
+
+X = NDArray[np.float32]
+Kind = Literal["transfer", "within", "between"]
+SCHEMA = pa.schema(
+    {
+        "kind": pa.string(),
+        "direction": pa.string(),
+        "row": pa.string(),
+        "place": pa.int32(),
+        "true_class": pa.string(),
+        "judged_class": pa.string(),
+        "medium": pa.string(),
+        "data": pa.binary(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One sample in a panel."""
+
+    kind: Kind
+    direction: str
+    row: str
+    "original, source (after the base model), reconstructed, transferred; of a way: source, target, transferred"
+    place: int
+    "from the left"
+    true_class: str
+    "of the item that it comes from; empty between items"
+    judged_class: str
+    medium: str
+    "png, wav or points (x and y as float32)"
+    data: bytes
+
+
+def make(lab: Lab, pair: tuple[Domain, Domain], trial_ids: Iterable[str]) -> None:
+    """Publishes the panels of some trials of a pair, whose bridges the lab has."""
+    a, b = pair
+    samples: Mapping[Side, Samples] = {"a": a.load("a")["test"], "b": b.load("b")["test"]}
+    for trial_id in trial_ids:
+        shown = list(panel(open_passage(trial_id, lab), samples))
+        columns = pa.Table.from_pylist([asdict(one) for one in shown], schema=SCHEMA)
+        sink = io.BytesIO()
+        pq.write_table(columns, sink, compression="zstd")
+        lab.publish(f"panels/{trial_id}.parquet", sink.getvalue())
+
+
+def panel(passage: Passage, samples: Mapping[Side, Samples]) -> Iterator[Shown]:
+    """What a bridge does with the first test item of each class, both ways, and on the way between items."""
+    for source in SIDES:
+        here = passage.lands[source]
+        if here.domain.sample_shape == (2,):
+            yield from _points(passage, samples[source], source)
+        if here.domain.image_shape is None:
+            continue
+        labels = samples[source].labels
+        first = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
+        yield from _transfers(passage, samples[source].x[first], labels[first], source)
+        yield from _ways(passage, samples[source], source)
+
+
+def _transfers(passage: Passage, x_NX: X, labels_N: NDArray[np.int64], source: Side) -> Iterator[Shown]:
+    here, there = passage.lands[source], passage.lands[other(source)]
+    z_ND = here.encode(x_NX)
+    rows = {
+        "original": (here, x_NX),
+        "source": (here, here.decode(z_ND)),
+        "reconstructed": (here, here.decode(passage.reconstruct(z_ND, source))),
+        "transferred": (there, there.decode(passage.send(z_ND, source))),
+    }
+    names = [here.domain.class_names[c] for c in labels_N]
+    for row, (land, samples_NX) in rows.items():
+        heard = row in ("source", "transferred")
+        yield from _row("transfer", source + other(source), row, land, samples_NX, names, heard)
+
+
+def _ways(passage: Passage, samples: Samples, source: Side) -> Iterator[Shown]:
+    here, there = passage.lands[source], passage.lands[other(source)]
+    n_classes = len(here.domain.class_names)
+    items = [np.flatnonzero(samples.labels == c % n_classes) for c in (WITHIN, BETWEEN)]
+    ends: dict[Kind, tuple[int, int]] = {"within": (items[0][0], items[0][1]), "between": (items[0][0], items[1][0])}
+    for kind, pair in ends.items():
+        rows = passage.interpolate(samples.x[list(pair)], source, N_STEPS)
+        for row, land, x_NX in zip(("source", "target", "transferred"), (here, there, there), rows, strict=True):
+            yield from _row(kind, source + other(source), row, land, x_NX, [""] * N_STEPS, heard=False)
+
+
+def _row(
+    kind: Kind, direction: str, row: str, land: Land, x_NX: X, true_classes: list[str], heard: bool
+) -> Iterator[Shown]:
+    """Samples as pictures, and those that are heard as clips too."""
+    judged = land.names(x_NX)
+    clips = land.domain.sound.clips(x_NX) if heard and land.domain.sound is not None else None
+    for i, x_X in enumerate(x_NX):
+        common = (kind, direction, row, i, true_classes[i], judged[i])
+        yield Shown(*common, "png", _picture(x_X, land.domain))
+        if clips is not None:
+            assert land.domain.sound is not None
+            yield Shown(*common, "wav", media.sound_bytes(clips[i], land.domain.sound.rate))
+
+
+def _picture(x_X: X, domain: Domain) -> bytes:
+    """A sample's own pixels; of a sound, low tones at the bottom."""
+    assert domain.image_shape is not None
+    picture = x_X.reshape(domain.image_shape)
+    return media.picture_bytes(picture if domain.sound is None else picture[::-1], scale=1)
+
+
+def _points(passage: Passage, samples: Samples, source: Side) -> Iterator[Shown]:
+    here, there = passage.lands[source], passage.lands[other(source)]
+    for c, name in enumerate(here.domain.class_names):
+        x_NX = samples.x[samples.labels == c][:N_POINTS]
+        z_ND = here.encode(x_NX)
+        with torch.inference_mode():
+            sent_NX = there.decode(passage.send(z_ND, source))
+        for row, points_N2 in (("source", x_NX), ("transferred", sent_NX)):
+            data = np.ascontiguousarray(points_N2, "<f4").tobytes()
+            yield Shown("transfer", source + other(source), row, c, name, "", "points", data)

@@ -1,0 +1,86 @@
+"""Panels: the same few test items across every arm, as pictures, clips or points, and their place in the report."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from PIL import Image
+from untrained import published
+
+from analysis import panels as shown
+from bridgelab import panels
+from bridgelab.domains import Samples, get_domain
+from bridgelab.lab import Lab
+from bridgelab.passage import open_passage
+
+
+def samples(name: str) -> Samples:
+    rng, labels = np.random.default_rng(0), np.arange(40) % 10
+    return Samples(rng.random((40, *get_domain(name).sample_shape), np.float32), labels)
+
+
+@pytest.fixture
+def spoken(lab: Lab) -> pd.DataFrame:
+    passage = open_passage(published(lab, "mnist", "fsdd").trial_id, lab)
+    found = panels.panel(passage, {"a": samples("mnist"), "b": samples("fsdd")})
+    return pd.DataFrame([vars(one) for one in found])
+
+
+def test_a_panel_has_the_first_item_of_each_class_both_ways(spoken: pd.DataFrame) -> None:
+    pictures = spoken[(spoken["kind"] == "transfer") & (spoken["medium"] == "png")]
+    counts = pictures.groupby(["direction", "row"]).size()
+    assert (counts == 10).all()
+    assert len(counts) == 2 * 4
+    originals = pictures[(pictures["direction"] == "ab") & (pictures["row"] == "original")]
+    assert originals["true_class"].tolist() == list("0123456789")
+    first = np.asarray(Image.open(io.BytesIO(originals["data"].iloc[0])))
+    assert np.array_equal(first, np.rint(samples("mnist").x[0].reshape(28, 28) * 255).astype(np.uint8))
+
+
+def test_what_is_a_sound_can_be_heard(spoken: pd.DataFrame) -> None:
+    clips = spoken[spoken["medium"] == "wav"]
+    assert set(zip(clips["direction"], clips["row"], strict=True)) == {("ab", "transferred"), ("ba", "source")}
+    heard, rate = soundfile.read(io.BytesIO(clips["data"].iloc[0]))
+    assert (rate, len(heard)) == (8000, get_domain("fsdd").sound.n_samples)
+
+
+def test_the_ways_have_their_three_rows(spoken: pd.DataFrame) -> None:
+    ways = spoken[spoken["kind"] != "transfer"]
+    assert (ways.groupby(["kind", "direction", "row"]).size() == panels.N_STEPS).all()
+    assert set(ways["row"]) == {"source", "target", "transferred"}
+
+
+def test_points_of_the_plane_are_kept_as_points(lab: Lab, plane, make_trial) -> None:
+    from bridgelab.base_models import Identity
+    from bridgelab.bridge.pack import Member, initial_weights
+    from bridgelab.latents import encode
+    from bridgelab.trial import save_bridge
+
+    trial = make_trial()
+    a, b = (encode(Identity(), plane[side]["train"]) for side in "ab")
+    save_bridge(lab, trial, initial_weights(Member(trial, a, b, 2)))
+    panels.make(lab, (get_domain("plane"), get_domain("plane")), [trial.trial_id])
+    found = pq.read_table(io.BytesIO(lab.read(f"panels/{trial.trial_id}.parquet"))).to_pandas()
+    assert set(found["medium"]) == {"points"}
+    sources = found[(found["direction"] == "ab") & (found["row"] == "source") & (found["place"] == 0)]
+    points = np.frombuffer(sources["data"].iloc[0], "<f4").reshape(-1, 2)
+    test = plane["a"]["test"]
+    assert np.array_equal(points, test.x[test.labels == 0][: panels.N_POINTS])
+    fig = shown.points({"full": found, "vanilla": found})
+    assert len(fig.data) == 2 * len(found)
+
+
+def test_the_report_shows_the_same_items_in_every_arm(spoken: pd.DataFrame) -> None:
+    html = shown.pictures({"bridge": spoken, "<Procrustes>": spoken}, "bridge")
+    assert html.count("<audio") == 2 * 10 + 10  # heard in both arms one way, and once as sources the other way
+    assert "&lt;Procrustes&gt;" in html
+    assert 'alt="3, read as ' in html
+    assert shown.points({"bridge": spoken}) is None
+
+
+def test_a_study_without_panels_has_no_such_section(lab: Lab) -> None:
+    assert shown.pictures({}, "bridge") == ""
+    assert shown.points({}) is None
