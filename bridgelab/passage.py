@@ -19,6 +19,7 @@ from .base_models import BaseModel, Judge, checkpoint
 from .bridge.transfer import between
 from .config import SIDES, Side, other
 from .domains import Domain, get_domain
+from .domains.pictures import PICTURES
 from .errors import DataError, InvalidValueError, LabError
 from .lab import Lab
 from .systems import Way, ways
@@ -153,7 +154,7 @@ def interpolate(
     if not 2 <= n_steps <= MOST_STEPS:
         raise InvalidValueError(f"--steps {n_steps}: give 2 to {MOST_STEPS}")
     passage, paths, picture = open_passage(trial_id, lab), [Path(end) for end in ends], Path(output)
-    if picture.suffix.lower() not in media.PICTURES:
+    if picture.suffix.lower() not in PICTURES:
         raise InvalidValueError(f"-o {output}: the rows are a picture; name it .png")
     side = _side(passage, paths, reverse)
     here, there = passage.lands[side], passage.lands[other(side)]

@@ -28,8 +28,10 @@ ORDER = [
     "bridgelab.domains.digits",
     "bridgelab.domains.images",
     "bridgelab.domains.plane",
+    "bridgelab.domains.pictures",
     "bridgelab.domains.clips",
     "bridgelab.domains.speech",
+    "bridgelab.domains.folder",
     "bridgelab.base_models",
     "bridgelab.base_models.vae",
     "bridgelab.base_models.classifier",
@@ -87,6 +89,7 @@ BELOW_ITS_PACKAGE = {
     ("bridgelab.domains", "bridgelab.domains.images"),
     ("bridgelab.domains", "bridgelab.domains.plane"),
     ("bridgelab.domains", "bridgelab.domains.speech"),
+    ("bridgelab.domains", "bridgelab.domains.folder"),
 }
 """get_domain looks its domains up when it is called."""
 
@@ -98,9 +101,9 @@ ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
     "plotly": {"analysis.figures", "analysis.report", "analysis.panels"},
     "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.sending"},
-    "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.media"},
+    "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.domains.clips"},
     "soundfile": {"bridgelab.domains.clips", "bridgelab.media"},
-    "PIL": {"bridgelab.media"},
+    "PIL": {"bridgelab.media", "bridgelab.domains.pictures"},
     "rich": {"bridgelab.display"},
 }
 

@@ -70,6 +70,8 @@ class Domain:
 
 
 DEFAULT_DATA = "./data"
+FOLDER = "folder:"
+"""In a pair, before the path of a folder that has a folder of pictures or of sounds for each class."""
 
 
 _OWN: dict[str, Domain] = {}
@@ -114,12 +116,12 @@ def get_pair(text: str, data: str | Path | None = None) -> tuple[tuple[Domain, D
 
     They must have as many classes as each other. Where a domain's data comes from outside it is looked
     for in the folder `data`, and downloaded to there if it is missing. A path of a Python file is a domain
-    of the user's own.
+    of the user's own, and so is `folder:PATH`, with a folder of pictures or of sounds for each class.
     """
-    parts = re.fullmatch(r"(.+?\.py|[^-]+)-(.+\.py|[^-]+)", text)
+    parts = re.fullmatch(r"(folder:.+?|.+?\.py|[^-]+)-(folder:.+|.+\.py|[^-]+)", text)
     if parts is None:
         raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
-    files = {part: read_user_file(part) for part in parts.groups() if part.endswith(".py")}
+    files = {part: _file_of(part) for part in parts.groups() if part.endswith(".py") or part.startswith(FOLDER)}
     a, b = (use_own(files[part]) if part in files else get_domain(part) for part in parts.groups())
     if len(a.class_names) != len(b.class_names):
         raise InvalidValueError(
@@ -127,8 +129,18 @@ def get_pair(text: str, data: str | Path | None = None) -> tuple[tuple[Domain, D
             f"{len(b.class_names)}; a bridge needs one class for each class"
         )
     folder = Path(data or DEFAULT_DATA)
-    a, b = (domain if domain.at is None else domain.at(domain, folder) for domain in (a, b))
+    places = [Path(part.removeprefix(FOLDER)) if part.startswith(FOLDER) else folder for part in parts.groups()]
+    a, b = (d if d.at is None else d.at(d, place) for d, place in zip((a, b), places, strict=True))
     return (a, b), tuple(files.values())
+
+
+def _file_of(part: str) -> UserFile:
+    """The file that makes a domain of the user's own: theirs, or one that describes a folder."""
+    if not part.startswith(FOLDER):
+        return read_user_file(part)
+    from . import folder
+
+    return folder.described(Path(part.removeprefix(FOLDER)))
 
 
 def stratified(

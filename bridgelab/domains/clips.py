@@ -13,6 +13,9 @@ from ..errors import DataError
 SKIP_LIST = "skip.txt"
 """In a folder of clips: the names of those that its owner leaves out, one a line."""
 N_NAMED = 3
+SOUNDS = (".wav", ".flac", ".ogg")
+WINDOW_S, QUIET_DB = 0.01, 40.0
+"""Windows so much quieter than the loudest, at both ends of a clip, are silence."""
 
 Clip = NDArray[np.float32]
 
@@ -26,6 +29,25 @@ def read_clip(path: Path) -> tuple[Clip, int]:
     if reason is not None:
         raise DataError(f"{path} {reason}; give a WAV, FLAC or OGG file that plays")
     return clip, rate
+
+
+def read_sounding(path: Path, rate: int) -> Clip:
+    """A file's sound at a rate, without the silence before and after it."""
+    clip, own_rate = read_clip(path)
+    window = max(1, int(WINDOW_S * own_rate))
+    n = -(-len(clip) // window)
+    filled = np.zeros(n * window, np.float32)
+    filled[: len(clip)] = clip
+    power = np.square(filled.reshape(n, window)).mean(1)
+    loud = np.flatnonzero(power > power.max() * 10 ** (-QUIET_DB / 10))
+    kept = clip[loud[0] * window : (loud[-1] + 1) * window]
+    if own_rate == rate:
+        return kept
+    import torch
+    from torchaudio.functional import resample
+
+    resampled: Clip = resample(torch.from_numpy(kept.copy()), own_rate, rate).numpy()
+    return resampled
 
 
 def read_clips(folder: Path, names: Sequence[str], rate: int) -> dict[str, Clip]:
