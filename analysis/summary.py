@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from bridgelab.catalog import members_of
 from bridgelab.lab import Lab
-from bridgelab.metrics import LANDING, METRIC_VERSION, METRICS, SHARES
+from bridgelab.metrics import FRECHET, LANDING, METRIC_VERSION, METRICS, SHARES
 from bridgelab.results import Results
 from bridgelab.study import Selection
 
@@ -84,7 +84,7 @@ def summarize(run: Run) -> pd.DataFrame:
     bases = members.drop_duplicates("trial_id").set_index("trial_id")[["base_a", "base_b"]]
     for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
         of_arm = run.values[run.values["arm_index"] == index]
-        for metric in (*METRICS, *(name for name in LANDING if name in measured)):
+        for metric in (*METRICS, *(name for name in (*LANDING, *FRECHET) if name in measured)):
             found = of_arm[of_arm["metric"] == metric]
             mean, sd, low, high = student_t(found["value"], (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf))
             n_base = len(bases.loc[bases.index.isin(found["trial_id"])].drop_duplicates())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ SHOWN_TOO = {
     "shared_distance": "distance in z'",
 }
 """Shown where landing is known: where a transfer ends says more than its class."""
+
+SHOWN_FID = {"fid_ab": "FID a→b", "fid_ba": "FID b→a", "fid_softmax_ab": "softmax a→b", "fid_softmax_ba": "softmax b→a"}
+"""Shown where FID is measured."""
 
 DIFFERENCE = "difference from the reference"
 NUMBERS = ("mean", "sd", "ci_low", "ci_high", "mean_other_decode")
@@ -75,9 +79,24 @@ def footnote(run: Run) -> str:
         f"mean [95 % Student-t interval over n replicates], on {n_eval} test items, transferred from the {how} of q; "
         "n_base: pairs of base models"
     )
+    text += _fid_footnote(summary)
     if (summary["n"] < summary["n_planned"]).any():
         text += "; n/planned where trials failed or are still to run"
     return text
+
+
+def _fid_footnote(summary: pd.DataFrame) -> str:
+    """What a distance can be compared with."""
+    means = summary.groupby("metric")["mean"].first()
+    if "fid_ab" not in means or math.isnan(means["fid_ab"]):
+        return ""
+    known = "; ".join(
+        f"{what} {SHOWN_FID[f'{kind}_{d}']}: real against real {means[f'{kind}_floor_{d}']:.4f}, base model's "
+        f"reconstructions {means[f'{kind}_base_{d}']:.4f}"
+        for kind, what in (("fid", "penultimate"), ("fid_softmax", ""))
+        for d in ("ab", "ba")
+    )
+    return f"; FID on the judge's features, {known}".replace(",  ", ", ").replace(";  ", "; ")
 
 
 def sections(run: Run) -> Iterator[tuple[str, Cells]]:
@@ -179,6 +198,7 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
     measured = {metric for _, metric in found}
     also = {name: heading for name, heading in SHOWN_TOO.items() if name in measured}
     shown = SHOWN | (also if measured & set(LANDING) else {})
+    shown |= {name: heading for name, heading in SHOWN_FID.items() if name in measured}
     head = [*labels, "n", "n_base", *shown.values(), *(["paper a→b"] if with_paper else [])]
     cells = [head]
     for label, name in rows.items():
@@ -193,14 +213,15 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
 def _interval(row: dict[str, Any]) -> str:
     if row["mean"] is None:
         return "-"
+    shown = functools.partial(number, digits=4 if "softmax" in row["metric"] else 3)
     if row["ci_low"] is None:
-        return number(row["mean"])
-    return f"{number(row['mean'])} [{number(row['ci_low'])}, {number(row['ci_high'])}]"
+        return shown(row["mean"])
+    return f"{shown(row['mean'])} [{shown(row['ci_low'])}, {shown(row['ci_high'])}]"
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A number as tables for people have it; a dash for none."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _markdown(run: Run) -> str:

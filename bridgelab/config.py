@@ -246,6 +246,8 @@ class Study:
     leave_one_out: Mapping[str, str] = field(default_factory=dict)
     "component -> the arm that lacks just this one"
     primary_metric: str = "transfer_accuracy_ab"
+    fid: Switch = False
+    "whether FID is measured too"
 
     def __post_init__(self) -> None:
         if bool(self.grid) == bool(self.arms):

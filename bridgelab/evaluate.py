@@ -14,13 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base_models import BaseModel, Judge
+from .base_models import BaseModel, Features, Judge
+from .base_models.classifier import Classifier
 from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
 from .bridge.transfer import Crossing, cross
 from .config import DECODES, SIDES, Decode, Side, other, stream_seed
 from .domains import Samples, Split
+from .frechet import Layer, frechet_distances
 from .latents import Latents, chunks
 from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
 from .specs import TrialSpec
@@ -31,6 +33,9 @@ VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for
 
 Judged = dict[tuple[object, ...], NDArray[np.uint8]]
 """Classes that are the same for several bridges: of samples, and of what the means of their posteriors decode to."""
+
+Known = dict[tuple[object, ...], tuple[Features, Mapping[Layer, float], Mapping[Layer, float]]]
+"""Of a target: features of its test samples, and the distances of training samples and of reconstructions."""
 
 N_DIRECTIONS = 128
 N_SCORED = 256
@@ -56,6 +61,8 @@ class TrainedBridge:
     spec: TrialSpec
     weights: Mapping[str, Tensor]
     worlds: Mapping[Side, World]
+    fid: bool = False
+    "whether FID is wanted"
 
 
 def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
@@ -65,6 +72,7 @@ def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
     measures: list[dict[Any, dict[str, float]]] = [{} for _ in bridges]
     shared: dict[View, Tensor] = {}
     judged: Judged = {}
+    features: Known = {}
     for view in VIEWS:
         source: Side = "a" if view.direction == "ab" else "b"
         inputs = [_inputs(bridge, view.split, view.decode, source) for bridge in bridges]
@@ -76,6 +84,8 @@ def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
             predictions[k][view] = _predictions(bridge, view, source, z_KND[k], after, judged)
             own = measures[k].setdefault((view.split, view.decode), {})
             own |= _measures(view.direction, z_KND[k], after.transferred, there)
+            if bridge.fid and view.split == "test":
+                own |= _frechet(view.direction, after.transferred, there, features)
     for k, bridge in enumerate(bridges):
         for split, decode in measures[k]:
             a_NS, b_NS = (shared[View(split, decode, direction)][k] for direction in DIRECTIONS)
@@ -90,6 +100,38 @@ def _measures(direction: Direction, z_ND: Tensor, transferred_ND: Tensor, there:
             samples = there.base.decode(transferred_ND).numpy()
         found[f"landing_{direction}"] = float(there.landed(samples).mean())
     return found
+
+
+def _frechet(direction: Direction, transferred_ND: Tensor, there: World, known: Known) -> dict[str, float]:
+    """Distances from the target's test samples: of what was transferred, of its base model's reconstructions of these
+
+    samples, and of as many of its training samples as were transferred. Nothing where the judge is a rule.
+    """
+    if not isinstance(there.judge, Classifier):
+        return {}
+    real, n = there.samples["test"].x, len(transferred_ND)
+    key = (there.judge, there.base, n)
+    if key not in known:
+        train = there.samples["train"].x
+        spread = np.linspace(0, len(train) - 1, min(n, len(train))).astype(int)
+        of_real = _features(there.judge, torch.from_numpy(np.array(real)))
+        of_train = _features(there.judge, torch.from_numpy(np.array(train[spread])))
+        of_base = _features(there.judge, torch.from_numpy(np.array(there.latents["test"].mu)), there.base)
+        known[key] = of_real, frechet_distances(of_real, of_train), frechet_distances(of_real, of_base)
+    of_real, floor, base = known[key]
+    found = frechet_distances(of_real, _features(there.judge, transferred_ND, there.base))
+    named = {"": found, "_floor": floor, "_base": base}
+    layers = {"penultimate": "fid", "softmax": "fid_softmax"}
+    return {f"{layers[layer]}{what}_{direction}": value for what, of in named.items() for layer, value in of.items()}
+
+
+@torch.inference_mode()
+def _features(judge: Classifier, rows: Tensor, base: BaseModel | None = None) -> Features:
+    """A judge's features of samples (N, X), or of what latents (N, D) decode to."""
+    parts = [(judge.features(base.decode(chunk) if base else chunk), n) for chunk, n in chunks(rows)]
+    return Features(
+        torch.cat([found.penultimate[:n] for found, n in parts]), torch.cat([found.softmax[:n] for found, n in parts])
+    )
 
 
 def _shared_distance(spec: TrialSpec, a_NS: Tensor, b_NS: Tensor) -> float:

@@ -105,6 +105,13 @@ METRICS: tuple[str, ...] = (
 """Every metric that every trial has, in the order of tables."""
 LANDING: tuple[str, ...] = tuple(f"landing_{d}" for d in DIRECTIONS)
 """The share of transferred samples that lie where the target domain has any; of domains that know where that is."""
+FRECHET: tuple[str, ...] = tuple(
+    f"{kind}_{d}"
+    for kind in ("fid", "fid_floor", "fid_base", "fid_softmax", "fid_softmax_floor", "fid_softmax_base")
+    for d in DIRECTIONS
+)
+"""Distances of transferred samples from the target domain's; the floor is that of its own training samples, base that
+of its base model's reconstructions. Of studies that ask for them."""
 SHARES = frozenset(name for name in (*METRICS, *LANDING) if "accuracy" in name or "landing" in name)
 """Metrics between 0 and 1."""
 

@@ -18,6 +18,7 @@ from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
+from .metrics import FRECHET
 from .results import Results
 from .search import REFERENCE, ResolvedSearch, best, ended, read_generations
 from .specs import BaseModelJob, Entry, Leg, ModelSpec, TrialSpec
@@ -119,7 +120,7 @@ def plan(
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
     workers = n_workers or available_cpus()
     trials = {member.trial.trial_id: member.trial for member in resolved.members}
-    states, entries = states_of(lab, trials, retry)
+    states, entries = states_of(lab, trials, retry, resolved.measures_fid)
     n_elsewhere = sum(entry.spec.trial_id in elsewhere for entry in entries)
     entries = [entry for entry in entries if entry.spec.trial_id not in elsewhere | left_out]
     packs = packs_of(lab, entries, pack, workers, device)
@@ -207,10 +208,13 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def states_of(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[dict[str, str], list[Entry]]:
-    """The state of each trial, and an entry for each one that has to run."""
+def states_of(
+    lab: Lab, trials: Mapping[str, TrialSpec], retry: bool, fid: bool = False
+) -> tuple[dict[str, str], list[Entry]]:
+    """The state of each trial, and an entry for each one that has to run; with `fid`, where that is not known too."""
     results = Results(lab)
     attempts, evaluated = results.latest_attempts(), results.evaluated()
+    evaluated = evaluated & results.evaluated(FRECHET) if fid else evaluated
     in_packs = {trial_id for manifest in manifests(lab) for trial_id in manifest["trials"]}
     states: dict[str, str] = {}
     entries: list[Entry] = []
@@ -218,18 +222,18 @@ def states_of(lab: Lab, trials: Mapping[str, TrialSpec], retry: bool) -> tuple[d
         row = attempts.get(trial_id)
         if row is None:
             states[trial_id] = "unfinished" if trial_id in in_packs else "new"
-            entries.append(Entry(spec, attempt=0, trained=False))
+            entries.append(Entry(spec, attempt=0, trained=False, fid=fid))
         elif row["state"] == "COMPLETE":
             done = (trial_id, spec.judge_id) in evaluated
             states[trial_id] = "cached" if done else "unfinished"
             if not done:
                 # Another judge than the one it was evaluated under: its bridge is sent across again.
                 kept = lab.exists(f"bridges/{trial_id}.safetensors")
-                entries.append(Entry(spec, attempt=row["attempt"] + (not kept), trained=kept))
+                entries.append(Entry(spec, attempt=row["attempt"] + (not kept), trained=kept, fid=fid))
         else:
             states[trial_id] = "failed"
             if retry:
-                entries.append(Entry(spec, attempt=row["attempt"] + 1, trained=False))
+                entries.append(Entry(spec, attempt=row["attempt"] + 1, trained=False, fid=fid))
     return states, entries
 
 

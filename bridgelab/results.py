@@ -287,15 +287,15 @@ class Results:
         columns = ["study_id", "generation", "rung", "trial_id"]
         return {tuple(row.values()) for row in self.read("proposals").select(columns).to_pylist()}
 
-    def evaluated(self) -> set[tuple[str, str]]:
-        """(trial_id, judge_id) of every trial that has all its metrics, both decodings, in their present version."""
+    def evaluated(self, metrics: Sequence[str] = METRICS) -> set[tuple[str, str]]:
+        """(trial_id, judge_id) of every trial that has some metrics, both decodings, in their present version."""
         current = (pc.field("split") == "test") & (pc.field("metric_version") == METRIC_VERSION)
         rows = self.read("metrics", where=current).select(["trial_id", "judge_id", "decode", "metric"])
-        rows = rows.filter(pc.field("decode").is_valid() & pc.field("metric").cast(pa.string()).isin(METRICS))
+        rows = rows.filter(pc.field("decode").is_valid() & pc.field("metric").cast(pa.string()).isin(metrics))
         keys = ["trial_id", "judge_id", "decode", "metric"]
         distinct = pa.table({name: _plain(rows[name]) for name in keys}).group_by(keys).aggregate([])
         counts = distinct.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count")]).to_pylist()
-        return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(METRICS)}
+        return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(metrics)}
 
 
 def absorbed_by(part: pa.Table) -> list[str]:

@@ -143,6 +143,8 @@ class Entry:
     attempt: int
     trained: bool
     "whether its bridge is in the lab already and only has to be evaluated"
+    fid: bool = False
+    "whether FID is wanted of it"
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,11 @@ class ResolvedStudy:
         recipe = next((arm.name for arm in self.arms if arm.settings == self.base), self.arms[-1].name)
         return self.study.reference or recipe
 
+    @property
+    def measures_fid(self) -> bool:
+        """Whether FID is asked for, and both judges have features that it can be taken on."""
+        return self.study.fid and all(j is not None for j in (self.base.judge_a, self.base.judge_b))
+
     @cached_property
     def choices(self) -> dict[str, Any]:
         """What study_id is the hash of. Neither the number of replicates nor a wording is part of it."""

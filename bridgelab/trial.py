@@ -138,7 +138,9 @@ def run_pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, l
         i: load_bridge(around.lab, i) if e.trained else _weights(training[i])
         for i, e in ((entry.spec.trial_id, entry) for entry in entries)
     }
-    bridges = [TrainedBridge(e.spec, w, around.worlds(e.spec)) for e in entries if (w := weights[e.spec.trial_id])]
+    bridges = [
+        TrainedBridge(e.spec, w, around.worlds(e.spec), e.fid) for e in entries if (w := weights[e.spec.trial_id])
+    ]
     started = time.perf_counter()
     found = _in_halves(lambda part: evaluate(part, n_classes), bridges)
     common["evaluate_s"] = (time.perf_counter() - started) / max(1, len(bridges))

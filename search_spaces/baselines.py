@@ -20,4 +20,5 @@ def study() -> Study:
             "class-wise OT": {"system": "gaussian_ot"},
         },
         reference="bridge",
+        fid=True,
     )

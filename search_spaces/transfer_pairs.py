@@ -11,4 +11,5 @@ def study() -> Study:
         base={"n_labels": "all"},
         arms={"bridge": {}},
         reference="bridge",
+        fid=True,
     )

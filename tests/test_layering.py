@@ -51,6 +51,7 @@ ORDER = [
     "bridgelab.bridge.streams",
     "bridgelab.bridge.pack",
     "bridgelab.bridge.transfer",
+    "bridgelab.frechet",
     "bridgelab.baselines",
     "bridgelab.baselines.closed_form",
     "bridgelab.systems",

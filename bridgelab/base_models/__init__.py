@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -18,6 +19,16 @@ class BaseModel(Protocol):
 
     def decode(self, z_BD: Tensor) -> Tensor:
         """A sample (B, X) for each latent."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a judge computes of samples on the way to their classes."""
+
+    penultimate: Tensor
+    "(N, F)"
+    softmax: Tensor
+    "(N, C)"
 
 
 class Judge(Protocol):

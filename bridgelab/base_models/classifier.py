@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ClassifierConfig
+from . import Features
 from .vae import mlp
 
 
@@ -55,6 +56,12 @@ class Classifier(nn.Module):
         """Logits (B, C)."""
         logits: Tensor = self.layers(x_BX)
         return logits
+
+    @torch.inference_mode()
+    def features(self, x_BX: Tensor) -> Features:
+        """The last hidden layer, and the probabilities of the classes."""
+        penultimate = self.layers[:-1](x_BX)
+        return Features(penultimate, torch.softmax(self.layers[-1](penultimate), dim=1))
 
     @torch.inference_mode()
     def classify(self, x_BX: Tensor) -> Tensor:
