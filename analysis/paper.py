@@ -42,7 +42,7 @@ def published(study: str, pair: str, arm_name: str, arm: Mapping[str, Any], metr
             return TABLE_3.get(arm["n_labels"])
         if study == "component_ablation":
             return TABLE_4.get(arm_name)
-    if study in ("transfer_pairs", "baselines", "reconstruction", "label_efficiency") and arm_name in FULL:
+    if study in ("transfer_pairs", "baselines", "pixel_baselines", "reconstruction", "label_efficiency") and arm_name in FULL:
         return _of_the_bridge(study, pair, metric)
     return None
 

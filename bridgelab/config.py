@@ -34,7 +34,9 @@ Shift = Annotated[int, Field(ge=0, le=8, strict=True)]
 Precision = Literal["float32", "bfloat16"]
 Switch = Annotated[bool, Field(strict=True)]
 NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
-System = Literal["bridge", "procrustes", "least_squares", "gaussian_ot"]
+System = Literal["bridge", "procrustes", "least_squares", "gaussian_ot", "pix2pix", "cyclegan"]
+PIXEL_SYSTEMS: tuple[System, ...] = ("pix2pix", "cyclegan")
+"""Between the pictures themselves: they have no base models."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -159,11 +161,23 @@ class ClassifierConfig:
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)
+class PixelConfig:
+    """Pix2Pix or CycleGAN between small pictures; the defaults are those of their authors' code."""
+
+    n_filters: Count = 64
+    n_blocks: Count = 6
+    "residual blocks in a generator of CycleGAN"
+    learning_rate: Positive = 2e-4
+    batch_size: Count = 64
+    n_steps: Count = 50_000
+
+
+@validated(frozen=True, kw_only=True, config=CHECKED)
 class Settings:
     """One configuration of a bridge and of the base models under it, without seeds."""
 
     system: System = field(default="bridge", metadata={"neutral": "bridge"})
-    "what goes between the latents: the bridge, or a map in closed form from the same labels"
+    "what goes between the latents: the bridge, or a map in closed form from the same labels; or between the pictures"
     n_labels: NLabels = "all"
     "labelled samples of each domain, spread evenly over the classes"
     labelled: Literal["independent", "same"] = "independent"
@@ -175,6 +189,8 @@ class Settings:
     decode: Decode = "sample"
     "which accuracies stand in tables: from the means of both posteriors, or from a sample of each"
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    pixels: PixelConfig = field(default_factory=PixelConfig, metadata={"neutral": PixelConfig()})
+    "of pix2pix and cyclegan"
     vae_a: VAEConfig | None = None
     vae_b: VAEConfig | None = None
     judge_a: ClassifierConfig | None = None
@@ -192,6 +208,8 @@ class Preset:
     bridge: Mapping[str, Any]
     "the sizes in a BridgeConfig"
     n_replicates: int
+    pixels: Mapping[str, Any] = field(default_factory=dict)
+    "the sizes in a PixelConfig, where they are not its own"
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -248,6 +266,8 @@ class Study:
     primary_metric: str = "transfer_accuracy_ab"
     fid: Switch = False
     "whether FID is measured too"
+    n_replicates: Count | None = None
+    "where none are asked for; None: the preset's"
 
     def __post_init__(self) -> None:
         if bool(self.grid) == bool(self.arms):

@@ -11,11 +11,12 @@ from typing import Any
 
 import pydantic
 
-from .config import BridgeConfig, ClassifierConfig, Settings, VAEConfig
+from .config import BridgeConfig, ClassifierConfig, PixelConfig, Settings, VAEConfig
 from .errors import InvalidValueError, UnknownNameError
 
 GROUPS: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "bridge": (BridgeConfig, ("bridge",)),
+    "pixels": (PixelConfig, ("pixels",)),
     "vae": (VAEConfig, ("vae_a", "vae_b")),
     "judge": (ClassifierConfig, ("judge_a", "judge_b")),
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from scipy import special
 
-from .config import Study, content_id
+from .config import PIXEL_SYSTEMS, Study, content_id
 from .domains import Split
 from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
@@ -277,12 +277,19 @@ def _fresh(
         groups[entry.spec.shape, entry.trained].append(entry)
     packs = []
     for group in groups.values():
-        most = size or next((k for w, k in PACK_SIZES[device] if group[0].spec.settings.bridge.hidden_dim <= w), 1)
+        most = size or _most(group[0].spec, device)
         n_packs = -(-len(group) // most)
         if size is None:
             n_packs = min(len(group), -(-n_packs // n_workers) * n_workers)  # all workers end together
         packs += [PackPlan(tuple(group[i::n_packs]), leg) for i in range(n_packs)]
     return tuple(sorted(packs, key=lambda pack: -pack.n_steps))
+
+
+def _most(spec: TrialSpec, device: str) -> int:
+    """How many trials like this one make the fastest pack."""
+    if spec.settings.system in PIXEL_SYSTEMS:
+        return 1
+    return next((k for width, k in PACK_SIZES[device] if spec.settings.bridge.hidden_dim <= width), 1)
 
 
 def missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:

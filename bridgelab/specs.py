@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from .config import NUMERICS, ClassifierConfig, Settings, Side, VAEConfig, canonical, content_id
+from .config import NUMERICS, PIXEL_SYSTEMS, ClassifierConfig, Settings, Side, VAEConfig, canonical, content_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def shape_of(spec: Mapping[str, Any]) -> str:
     bridge = spec["settings"]["bridge"]
     form = [bridge[name] for name in SHARED_IN_A_PACK if name in bridge]
     system = spec["settings"].get("system", "bridge")
-    form = form if system == "bridge" else [system]
+    form = form if system == "bridge" else [system, spec["settings"].get("pixels")]
     return json.dumps([spec["base_a"]["domain"], spec["base_b"]["domain"], latent_dim, *form])
 
 
@@ -86,6 +86,7 @@ class TrialSpec:
         s = self.settings
         content = {
             **({"bridge": s.bridge} if s.system == "bridge" else {"system": s.system}),
+            **({"pixels": s.pixels} if s.system in PIXEL_SYSTEMS else {}),
             "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap}
             | ({} if s.class_map is None else {"class_map": s.class_map}),
             "latents": [self.base_a.latents_id, self.base_b.latents_id],
@@ -97,7 +98,8 @@ class TrialSpec:
     @property
     def n_steps(self) -> int:
         """Of training; a closed form is one step."""
-        return self.settings.bridge.n_steps if self.settings.system == "bridge" else 1
+        s = self.settings
+        return s.bridge.n_steps if s.system == "bridge" else s.pixels.n_steps if s.system in PIXEL_SYSTEMS else 1
 
     @cached_property
     def shape(self) -> str:

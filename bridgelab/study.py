@@ -8,12 +8,24 @@ import json
 import pkgutil
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .config import LABEL_COUNTS, RECIPES, Preset, Search, Settings, Side, Study, Times, canonical, content_id
+from .config import (
+    LABEL_COUNTS,
+    PIXEL_SYSTEMS,
+    RECIPES,
+    Preset,
+    Search,
+    Settings,
+    Side,
+    Study,
+    Times,
+    canonical,
+    content_id,
+)
 from .domains import Domain, get_pair
 from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
@@ -144,7 +156,8 @@ class ResolvedStudy:
 
     def arms_of(self, study: Study) -> tuple[Arm, ...]:
         """The arms of another study that starts from the same settings."""
-        return _arms(study, self.pair, self.base, self.overrides)
+        presets = (self.pair[0].preset(self.preset), self.pair[1].preset(self.preset))
+        return _arms(study, self.pair, presets, self.base, self.overrides)
 
     @cached_property
     def members(self) -> tuple[StudyMember, ...]:
@@ -276,10 +289,15 @@ def resolve_loaded(
         recipe=recipe,
         overrides={key: value_of(base, key) for key in chosen.overrides},  # 2 and 2.0 are one value
         base=base,
-        arms=_arms(study, pair, base, chosen.overrides),
-        n_replicates=check_replicates("--seeds", chosen.n_replicates, min(p.n_replicates for p in presets)),
+        arms=_arms(study, pair, presets, base, chosen.overrides),
+        n_replicates=check_replicates("--seeds", chosen.n_replicates, _replicates(study, presets)),
         n_base=None if chosen.n_base is None else check_replicates("--base-seeds", chosen.n_base, 1),
     )
+
+
+def _replicates(study: Study, presets: tuple[Preset, Preset]) -> int:
+    """How many where none are asked for: the study's, but no more than the presets'."""
+    return min(study.n_replicates or MOST_REPLICATES, *(p.n_replicates for p in presets))
 
 
 def _base_settings(
@@ -316,7 +334,13 @@ def _class_map(study: Study, pair: tuple[Domain, Domain]) -> tuple[int, ...] | N
     return tuple(b.index(study.class_map[name]) for name in a)
 
 
-def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: Mapping[str, Any]) -> tuple[Arm, ...]:
+def _arms(
+    study: Study,
+    pair: tuple[Domain, Domain],
+    presets: tuple[Preset, Preset],
+    base: Settings,
+    overrides: Mapping[str, Any],
+) -> tuple[Arm, ...]:
     variations = dict(study.arms) if study.arms else _grid(study, pair, base)
     varied = list(dict.fromkeys(key for values in variations.values() for key in values))
     for key in varied:
@@ -326,13 +350,27 @@ def _arms(study: Study, pair: tuple[Domain, Domain], base: Settings, overrides: 
             raise InvalidValueError(f"--set {key}: study '{study.name}' varies it; leave it out, or copy the study")
     arms = []
     for name, values in variations.items():
-        settings = with_keys(base, values)
+        settings = _with_pixels(with_keys(base, values), pair, presets, {**overrides, **values})
         _check(settings, pair, name)
         arms.append(Arm(name=name, varies={key: value_of(settings, key) for key in varied}, settings=settings))
     for name in study.named_arms:
         if name not in variations:
             raise UnknownNameError(f"arm in study '{study.name}',", name, variations)
     return tuple(arms)
+
+
+def _with_pixels(
+    settings: Settings, pair: tuple[Domain, Domain], presets: tuple[Preset, Preset], chosen: Mapping[str, Any]
+) -> Settings:
+    """Settings of a system between pictures: without base models, and at the preset's sizes."""
+    if settings.system not in PIXEL_SYSTEMS:
+        return settings
+    shapes = {domain.image_shape for domain in pair}
+    if len(shapes) > 1 or None in shapes:
+        names = f"{pair[0].name} and {pair[1].name}"
+        raise InvalidValueError(f"{settings.system} goes between pictures of one size; {names} have none in common")
+    sizes = {key: value for key, value in presets[0].pixels.items() if key not in chosen}
+    return replace(with_keys(settings, sizes), vae_a=None, vae_b=None)
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain], base: Settings) -> dict[str, Mapping[str, Any]]:
@@ -362,7 +400,7 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
             )
     if settings.labelled == "same" and settings.overlap == "disjoint":
         raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
-    if settings.system != "bridge" and settings.n_labels == 0:
+    if settings.system not in ("bridge", "cyclegan") and settings.n_labels == 0:
         raise InvalidValueError(f"n_labels=0 in arm '{arm}': {settings.system} is made from labels; give it some")
     n_train = min(a.split_sizes["train"], b.split_sizes["train"])
     n_train //= 2 if settings.overlap == "disjoint" else 1

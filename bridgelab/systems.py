@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from .baselines.closed_form import StackedMaps
+from .baselines.pixels import StackedPixels
 from .bridge.transfer import Crossing, cross, stack
+from .config import PIXEL_SYSTEMS
+from .domains import get_domain
 from .specs import TrialSpec
 
 Way = Callable[[Tensor, Tensor, int], Crossing]
@@ -22,4 +25,8 @@ def ways(specs: Sequence[TrialSpec], weights: Sequence[Mapping[str, Tensor]], n_
     """How trained systems of equal shape are crossed."""
     if specs[0].settings.system == "bridge":
         return functools.partial(cross, stack(weights, [spec.settings.bridge for spec in specs], n_classes))
+    if specs[0].settings.system in PIXEL_SYSTEMS:
+        shape = get_domain(specs[0].base_a.domain).image_shape
+        assert shape is not None, "a study of pictures was resolved"
+        return StackedPixels(specs, weights, shape).cross
     return StackedMaps(weights).cross

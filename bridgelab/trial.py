@@ -17,8 +17,9 @@ import torch
 from . import rows
 from .base_models import BaseModel, Judge, checkpoint
 from .baselines import closed_form
+from .baselines.pixels import PixelTraining
 from .bridge.pack import Member, Pack, Trained, joined
-from .config import CHECKPOINT_EVERY_S, Side, canonical_json, content_id
+from .config import CHECKPOINT_EVERY_S, PIXEL_SYSTEMS, Side, canonical_json, content_id
 from .domains import Samples, Split, get_domain
 from .errors import LabError
 from .evaluate import TrainedBridge, Validation, World, evaluate
@@ -91,7 +92,7 @@ class PackCheckpoint:
         tensors: dict[str, torch.Tensor] = safetensors.torch.load(data)
         return tensors
 
-    def save_if_due(self, entries: Sequence[Entry], pack: Pack) -> None:
+    def save_if_due(self, entries: Sequence[Entry], pack: Pack | PixelTraining) -> None:
         if time.monotonic() - self._saved >= self._every_s:
             self._lab.publish_sealed(self._path(entries), safetensors.torch.save(pack.snapshot()))
             self._saved = time.monotonic()
@@ -212,7 +213,10 @@ def _train(
 ) -> list[Training]:
     """Trains the entries as one pack and saves each bridge."""
     started = time.perf_counter()
-    if entries[0].spec.settings.system != "bridge":
+    system = entries[0].spec.settings.system
+    if system in PIXEL_SYSTEMS:
+        return [_train_on_pixels(runtime, entry, around) for entry in entries]
+    if system != "bridge":
         return [_fit(entry.spec, around, n_classes) for entry in entries]
     pack, validation = _pack(runtime, entries, around, n_classes, leg)
     resumed_at = None if pack.n_done == (leg.start if leg else 0) else pack.n_done
@@ -231,6 +235,29 @@ def _fit(spec: TrialSpec, around: Surroundings, n_classes: int) -> Training:
     weights = closed_form.fit(spec, a, b, n_classes)
     save_bridge(around.lab, spec, weights)
     return Training(Trained(weights), time.perf_counter() - started, resumed_at=None)
+
+
+def _train_on_pixels(runtime: Runtime, entry: Entry, around: Surroundings) -> Training:
+    """Pix2Pix or CycleGAN, saved where a bridge would be. Goes on from its checkpoint."""
+    started, spec = time.perf_counter(), entry.spec
+    a, b = (around.latents(base.latents_id)["train"] for base in (spec.base_a, spec.base_b))
+    shape = get_domain(spec.base_a.domain).image_shape
+    assert shape is not None, "a study of pictures was resolved"
+    training = PixelTraining(spec, a, b, shape)
+    snapshot = runtime.checkpoint.load([entry]) if runtime.checkpoint else None
+    if snapshot is not None:
+        training.restore(snapshot)
+    resumed_at = training.n_done or None
+
+    def on_step(step: int) -> None:
+        runtime.on_chunk(step)
+        if runtime.checkpoint:
+            runtime.checkpoint.save_if_due([entry], training)
+
+    result = training.run(on_step)
+    if result.weights is not None:
+        save_bridge(around.lab, spec, result.weights)
+    return Training(result, time.perf_counter() - started, resumed_at)
 
 
 def _pack(

@@ -54,6 +54,7 @@ ORDER = [
     "bridgelab.frechet",
     "bridgelab.baselines",
     "bridgelab.baselines.closed_form",
+    "bridgelab.baselines.pixels",
     "bridgelab.systems",
     "bridgelab.evaluate",
     "bridgelab.rows",

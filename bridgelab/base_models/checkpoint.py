@@ -47,6 +47,20 @@ def initialise(module: nn.Module, *names: str | int) -> None:
                 tensor.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed))
 
 
+@torch.no_grad()
+def initialise_normal(module: nn.Module, *names: str | int) -> None:
+    """Draws convolutions from N(0, 0.02), the scales of batch norm from N(1, 0.02): how GANs of pictures begin."""
+    for layer_name, layer in module.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)):
+            stream = torch.Generator().manual_seed(stream_seed(*names, "init", layer_name))
+            centre = 1.0 if isinstance(layer, nn.BatchNorm2d) else 0.0
+            layer.weight.normal_(centre, 0.02, generator=stream)
+            if layer.bias is not None:
+                layer.bias.zero_()
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.reset_running_stats()
+
+
 def save(
     lab: Lab,
     spec: ModelSpec,

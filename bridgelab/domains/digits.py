@@ -65,6 +65,7 @@ DIGITS = Domain(
                 "bridge.learning_rate": 3e-3,
             },
             n_replicates=2,
+            pixels={"pixels.n_filters": 4, "pixels.n_blocks": 1, "pixels.batch_size": 8, "pixels.n_steps": 6},
         ),
         "desk": Preset(
             vae=VAEConfig(
@@ -95,6 +96,7 @@ DIGITS = Domain(
                 "bridge.learning_rate": 3e-3,
             },
             n_replicates=8,
+            pixels={"pixels.n_filters": 8, "pixels.n_blocks": 2, "pixels.batch_size": 32, "pixels.n_steps": 600},
         ),
     },
     load=load,

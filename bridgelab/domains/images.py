@@ -204,11 +204,14 @@ FULL_BRIDGE = {
     "bridge.n_steps": 50_000,
     "bridge.learning_rate": 1e-3,
 }
+SMOKE_PIXELS = {"pixels.n_filters": 4, "pixels.n_blocks": 1, "pixels.batch_size": 8, "pixels.n_steps": 6}
+DESK_PIXELS = {"pixels.n_filters": 16, "pixels.n_blocks": 3, "pixels.batch_size": 32, "pixels.n_steps": 2000}
 SMOKE = Preset(
     vae=VAEConfig(hidden_dim=128, n_layers=1, latent_dim=16, learning_rate=2e-3, batch_size=64, n_steps=200),
     judge=ClassifierConfig(hidden_dim=128, n_layers=1, learning_rate=2e-3, batch_size=64, n_steps=200),
     bridge=SMOKE_BRIDGE,
     n_replicates=2,
+    pixels=SMOKE_PIXELS,
 )
 FULL = Preset(vae=VAEConfig(), judge=ClassifierConfig(), bridge=FULL_BRIDGE, n_replicates=8)
 COUNTS: tuple[NLabels, ...] = (0, 10, 100, 1_000, 10_000, "all")
@@ -253,6 +256,7 @@ MNIST = _domain(
         ),
         bridge=DESK_BRIDGE,
         n_replicates=8,
+        pixels=DESK_PIXELS,
     ),
     margin=4,
 )
@@ -282,5 +286,6 @@ FASHION_MNIST = _domain(
         ),
         bridge=DESK_BRIDGE,
         n_replicates=8,
+        pixels=DESK_PIXELS,
     ),
 )
