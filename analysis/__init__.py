@@ -25,6 +25,10 @@ from .summary import summarize as summarize
 from .tables import caption as caption
 from .tables import render as render
 from .tables import table as table
+from .trials import compare_trials as compare_trials
+from .trials import list_trials as list_trials
+from .trials import read_trial as read_trial
+from .trials import show_trial as show_trial
 
 if TYPE_CHECKING:
     from .figures import figure as figure
@@ -39,13 +43,17 @@ __all__ = [
     "caption",
     "cells",
     "compare",
+    "compare_trials",
     "figure",
     "judge_claims",
+    "list_trials",
     "read_run",
+    "read_trial",
     "render",
     "render_overview",
     "render_report",
     "replicate",
+    "show_trial",
     "summarize",
     "table",
     "write_report",

@@ -342,7 +342,8 @@ def reproduce(
     raise typer.Exit(status)
 
 
-for command in (sending.transfer, sending.interpolate, chores.gc, chores.compact, chores.doctor):
+looking = (sending.show, sending.diff, sending.transfer, sending.interpolate)
+for command in (*looking, chores.gc, chores.compact, chores.doctor):
     app.command()(command)
 
 

@@ -27,6 +27,8 @@ from .trial import load_bridge, load_spec
 
 X = NDArray[np.float32]
 MOST_STEPS = 64
+FEW = 4
+"""From so many characters on, the beginning of a trial's id is enough where it is the only one."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,17 @@ class Passage:
 
 
 def open_passage(trial_id: str, lab: str | Lab) -> Passage:
-    """The bridge of a trial with its base models and judges. Raises LabError for what the lab does not have."""
+    """The bridge of a trial with its base models and judges; the beginning of its id is enough.
+
+    Raises LabError for what the lab does not have.
+    """
     lab = Lab.of(lab)
-    if not trial_id.isalnum() or not lab.exists(f"bridges/{trial_id}.safetensors"):
-        raise LabError(f"{lab.location} has no bridge of a trial '{trial_id}'; take an id from a table's trials")
+    ids = [name.removesuffix(".safetensors") for name in lab.names("bridges")]
+    found = [one for one in ids if one == trial_id or (len(trial_id) >= FEW and one.startswith(trial_id))]
+    if len(found) != 1:
+        what = "no bridge of a trial" if not found else f"{len(found)} bridges of trials"
+        raise LabError(f"{lab.location} has {what} '{trial_id}'; `bridgelab show STUDY` lists those of a study")
+    (trial_id,) = found
     spec = load_spec(lab, trial_id)
     a, b = (get_domain(base.domain) for base in (spec.base_a, spec.base_b))
     lands: dict[Side, Land] = {

@@ -1,13 +1,55 @@
-"""The commands that use a trained bridge."""
+"""The commands that look at single trials, and use their bridges."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .options import DEFAULT_LAB, DomainFile, Json, LabPath, Output, Reverse, Scale, TrialId, print_json
+
+
+def show(
+    wanted: Annotated[str, typer.Argument(metavar="TRIAL_ID|STUDY", help="a trial, or a study whose trials to list")],
+    lab: LabPath = DEFAULT_LAB,
+    as_json: Json = False,
+) -> None:
+    """Show a trial: settings, metrics, time; or list the trials of a study's latest run."""
+    import analysis
+
+    from . import catalog
+
+    if wanted in catalog.studies_in(lab):
+        trials = analysis.list_trials(analysis.read_run(lab, wanted))
+        if as_json:
+            print_json(json.loads(trials.to_json(orient="records")))
+        else:
+            typer.echo(trials.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
+        return
+    trial = analysis.read_trial(lab, wanted)
+    if as_json:
+        metrics = {f"{metric} ({decode})": value for (decode, metric), value in trial["metrics"].items()}
+        print_json({**trial, "metrics": metrics, "finished_at": str(trial["finished_at"])})
+    else:
+        typer.echo(analysis.show_trial(trial))
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="a trial's id")],
+    b: Annotated[str, typer.Argument(metavar="B", help="another one's")],
+    lab: LabPath = DEFAULT_LAB,
+    as_json: Json = False,
+) -> None:
+    """Show in what two trials differ: settings, seeds, metrics."""
+    import analysis
+
+    found = analysis.compare_trials(analysis.read_trial(lab, a), analysis.read_trial(lab, b))
+    if as_json:
+        print_json([{"key": key, "a": of_a, "b": of_b} for key, of_a, of_b in found])
+    else:
+        typer.echo("\n".join(f"{key:<44} {of_a!s:<14} {of_b}" for key, of_a, of_b in found) or "they are the same")
 
 
 def transfer(
