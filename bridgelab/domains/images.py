@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,7 +218,14 @@ FULL = Preset(vae=VAEConfig(), judge=ClassifierConfig(), bridge=FULL_BRIDGE, n_r
 COUNTS: tuple[NLabels, ...] = (0, 10, 100, 1_000, 10_000, "all")
 
 
-def _domain(name: str, title: str, class_names: tuple[str, ...], desk: Preset, margin: int = 0) -> Domain:
+def _domain(
+    name: str,
+    title: str,
+    class_names: tuple[str, ...],
+    desk: Preset,
+    margin: int = 0,
+    default: Mapping[str, float] = MappingProxyType({}),
+) -> Domain:
     return Domain(
         name=name,
         title=title,
@@ -227,7 +235,7 @@ def _domain(name: str, title: str, class_names: tuple[str, ...], desk: Preset, m
         class_names=class_names,
         label_counts=COUNTS,
         presets={"smoke": SMOKE, "desk": desk, "full": FULL},
-        recipes={"default": {"bridge.beta_kl": 0.07, "bridge.beta_swd": 3.0}},
+        recipes={"default": {"bridge.beta_kl": 0.07, "bridge.beta_swd": 3.0, **default}},
         load=_nowhere,
         split_sizes={},
         data_id=_unknown,
@@ -284,8 +292,10 @@ FASHION_MNIST = _domain(
             batch_size=128,
             n_steps=6000,
         ),
-        bridge=DESK_BRIDGE,
+        bridge=DESK_BRIDGE | {"bridge.hidden_dim": 256},
         n_replicates=8,
         pixels=DESK_PIXELS,
     ),
+    # A lighter classifier and a wider bridge read garments better.
+    default={"bridge.beta_cls": 1.0},
 )
