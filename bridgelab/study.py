@@ -23,6 +23,7 @@ from .config import (
     Side,
     Study,
     Times,
+    VAEConfig,
     canonical,
     content_id,
 )
@@ -309,13 +310,22 @@ def _base_settings(
 ) -> Settings:
     a, b = presets
     class_map = _class_map(study, pair)
-    settings = Settings(class_map=class_map, vae_a=a.vae, vae_b=b.vae, judge_a=a.judge, judge_b=b.judge)
+    vae_a, vae_b = _of_one_width(a.vae, b.vae)
+    settings = Settings(class_map=class_map, vae_a=vae_a, vae_b=vae_b, judge_a=a.judge, judge_b=b.judge)
     # A bridge between two domains is as large as the more demanding of them asks for.
     sizes = max((a.bridge, b.bridge), key=lambda s: (s["bridge.hidden_dim"], s["bridge.n_steps"]))
     layers = [sizes, RECIPES[recipe], *(d.recipes.get(recipe, {}) for d in pair)]
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
+
+
+def _of_one_width(a: VAEConfig | None, b: VAEConfig | None) -> tuple[VAEConfig | None, VAEConfig | None]:
+    """A bridge joins latents of one width: of two base models the narrower one is made as wide as the other."""
+    if a is None or b is None:
+        return a, b
+    width = max(a.latent_dim, b.latent_dim)
+    return replace(a, latent_dim=width), replace(b, latent_dim=width)
 
 
 def _class_map(study: Study, pair: tuple[Domain, Domain]) -> tuple[int, ...] | None:

@@ -51,6 +51,13 @@ def start(folder: Path, *words: str, study: tuple[str, ...] = PLANE, **options: 
     return bridgelab(folder, "sweep", *study, "--pack", str(PACK), "--json", *words, **options)
 
 
+def finished(folder: Path, *words: str, timeout_s: float = 900) -> str:
+    """What a command prints that ends well."""
+    out, err = (command := bridgelab(folder, *words)).communicate(timeout=timeout_s)
+    assert command.returncode == 0, err
+    return out
+
+
 def finish(command: Sweep, timeout_s: float = 300) -> dict:
     """What a command tells that ends well."""
     out, err = command.communicate(timeout=timeout_s)
