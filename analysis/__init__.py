@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .claims import judge_claims as judge_claims
 from .comparison import compare as compare
+from .export import export as export_run
 from .overview import cells as cells
 from .overview import render_overview as render_overview
 from .replication import replicate as replicate
@@ -44,6 +45,7 @@ __all__ = [
     "cells",
     "compare",
     "compare_trials",
+    "export_run",
     "figure",
     "judge_claims",
     "list_trials",

@@ -1,12 +1,28 @@
-"""The commands that look after a lab and a machine: remove, merge, examine."""
+"""The commands that look after a lab, a machine and files to start from: remove, merge, examine, export, begin."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import sys
+from typing import Annotated, Literal
 
 import typer
 
-from .options import DEFAULT_LAB, Data, Json, LabPath, print_json
+from .options import (
+    DEFAULT_LAB,
+    Address,
+    Data,
+    Device,
+    Json,
+    LabPath,
+    Output,
+    Pair,
+    Preset,
+    Recipe,
+    Set,
+    Workers,
+    print_json,
+)
 
 
 def gc(
@@ -69,3 +85,71 @@ def doctor(
     else:
         typer.echo("\n".join(check_line(check) for check in checks))
     raise typer.Exit(0 if all(check.ok for check in checks) else 2)
+
+
+def export(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="a study's name or path")],
+    output: Output,
+    pair: Pair = None,
+    preset: Preset = None,
+    recipe: Recipe = None,
+    lab: LabPath = DEFAULT_LAB,
+    as_json: Json = False,
+) -> None:
+    """Write a study's latest run for other tools: flat Parquet, an Optuna study, arrays for rliable."""
+    import analysis
+
+    from . import catalog
+    from .study import Selection
+
+    selection = Selection(pair=pair, preset=preset, recipe=recipe)
+    paths = analysis.export_run(analysis.read_run(lab, catalog.name_of(lab, study), selection=selection), output)
+    if as_json:
+        print_json({name: str(path) for name, path in paths.items()})
+    else:
+        typer.echo("\n".join(map(str, paths.values())))
+
+
+def new(
+    kind: Annotated[Literal["study", "domain"], typer.Argument(metavar="study|domain", help="what to begin")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="small letters, digits and _")],
+) -> None:
+    """Write a commented file to start from: NAME.py."""
+    from .templates import write_new
+
+    path = write_new(kind, name)
+    how = f"sweep ./{path}" if kind == "study" else f"sweep component_ablation --preset smoke --pair ./{path}-digits"
+    typer.echo(f"{path}: edit it, then run `bridgelab {how}`")
+
+
+def pretrain(
+    base_model: Annotated[str, typer.Argument(metavar="BASE_MODEL", help="the domain that it is of, as in mnist")],
+    preset: Preset = None,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="how many, of seeds 0, 1, ...")] = 1,
+    set_: Set = None,
+    workers: Workers = 1,
+    device: Device = "auto",
+    address: Address = None,
+    lab: LabPath = DEFAULT_LAB,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Train a domain's base model and its judge by themselves, and encode its latents."""
+    from . import session, sweeping
+    from .display import ShownProgress
+    from .keys import parse_assignment
+    from .study import Selection
+
+    session.check(address, device)
+    overrides = dict(parse_assignment(text) for text in set_ or ())
+    selection = Selection(pair=f"{base_model}-{base_model}", preset=preset, overrides=overrides)
+    with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
+        made = sweeping.pretrain(
+            selection, seeds, lab=lab, data=data, workers=workers, device=device, address=address, progress=progress
+        )
+    if as_json:
+        print_json([{"model_id": one.model_id, "seed": one.seed, "metrics": one.metrics} for one in made])
+        return
+    for one in made:
+        metrics = ", ".join(f"{n} {v:.4f}" for n, v in one.metrics.items() if isinstance(v, float))
+        typer.echo(f"{base_model}, seed {one.seed}: {one.model_id}  {metrics}")

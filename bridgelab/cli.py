@@ -343,7 +343,8 @@ def reproduce(
 
 
 looking = (sending.show, sending.diff, sending.transfer, sending.interpolate)
-for command in (*looking, chores.gc, chores.compact, chores.doctor):
+keeping = (chores.pretrain, chores.export, chores.new, chores.gc, chores.compact, chores.doctor)
+for command in (*looking, *keeping):
     app.command()(command)
 
 

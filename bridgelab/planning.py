@@ -5,14 +5,14 @@ from __future__ import annotations
 import collections
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scipy import special
 
-from .config import PIXEL_SYSTEMS, Study, content_id
+from .config import PIXEL_SYSTEMS, Side, Study, content_id
 from .domains import Split
 from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
@@ -294,12 +294,17 @@ def _most(spec: TrialSpec, device: str) -> int:
 
 def missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:
     """Judges and base models that the lab lacks and some trial needs."""
-    judges: dict[ModelSpec, None] = {}
-    jobs: dict[str, BaseModelJob] = {}
-    for spec in specs:
-        for side, base, judge in (("a", spec.base_a, spec.judge_a), ("b", spec.base_b, spec.judge_b)):
-            judges[judge] = None
-            jobs[base.latents_id] = BaseModelJob(base, judge, side)  # type: ignore[arg-type]
+    sides: Iterator[tuple[Side, ModelSpec, ModelSpec]] = (
+        one for s in specs for one in (("a", s.base_a, s.judge_a), ("b", s.base_b, s.judge_b))
+    )
+    return missing_jobs(lab, (BaseModelJob(base, judge, side) for side, base, judge in sides))
+
+
+def missing_jobs(lab: Lab, wanted: Iterable[BaseModelJob]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:
+    """Of some base models, those that the lab lacks, or whose latents it lacks, and the judges that it lacks."""
+    wanted = list(wanted)
+    judges = {job.judge: None for job in wanted}
+    jobs = {job.spec.latents_id: job for job in wanted}
     models, latents = set(lab.names("models")), set(lab.names("latents"))
     missing = [
         job

@@ -19,14 +19,14 @@ from .config import CHECKPOINT_EVERY_S, Search, Study
 from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .lease import BEAT_S, Watch, release
-from .planning import Plan, missing_models, plan
+from .planning import Plan, missing_jobs, missing_models, plan
 from .publication import drop_finished_packs, failures, keep_best, publish_members
 from .results import Results
 from .search import ResolvedSearch, resolve_any
 from .searching import confirmation_of, legs, publish_meeting
 from .session import check, check_workers, choose_device, cluster, n_slots
-from .specs import TrialSpec
-from .study import ResolvedStudy, Selection
+from .specs import BaseModelJob, TrialSpec
+from .study import ResolvedStudy, Selection, base_model, judge, resolve
 from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs
 
 KEEP = ("all", "tables", "best")
@@ -124,6 +124,51 @@ def sweep(
         failed=failures(lab, found.study) | board.unevaluated,
         seconds=time.monotonic() - started,
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A base model that is in the lab."""
+
+    model_id: str
+    seed: int
+    metrics: Mapping[str, float | str]
+
+
+def pretrain(
+    selection: Selection,
+    n_seeds: int,
+    *,
+    lab: str | Lab = "./lab",
+    data: str | Path | None = None,
+    workers: int = 1,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    address: str | None = None,
+    progress: Progress | None = None,
+) -> list[Made]:
+    """The base models of side a of a pair, with seeds 0, 1, ..., their judge, their latents. Raises as `sweep` does."""
+    lab, told = Lab.of(lab), progress or Silent()
+    _check("all", workers, None)
+    resolved = resolve("transfer_pairs", selection, data)
+    if resolved.base.vae_a is None:
+        raise InvalidValueError(f"{resolved.pair[0].name} has no base model to train: its samples are latents already")
+    lab.check_writable()
+    specs = [base_model(resolved.pair[0], "a", resolved.base, seed) for seed in range(n_seeds)]
+    jobs = [BaseModelJob(spec, judge(resolved.pair[0], "a", resolved.base), "a") for spec in specs]
+    judges, missing = missing_jobs(lab, jobs)
+    if judges or missing:
+        sweep_id = uuid.uuid4().hex
+        told.phase("starting Ray")
+        try:
+            with cluster(address) as folder:
+                check_workers(lab)
+                samples, chosen = put_samples(resolved), choose_device(device)
+                work = Work(lab, sweep_id, folder, Watch(lab), samples, chosen, None, workers, CHECKPOINT_EVERY_S, told)
+                prepare(work, resolved, judges, missing)
+        finally:
+            with contextlib.suppress(LabError):
+                lab.remove(mark_of(sweep_id))
+    return [Made(s.model_id, s.seed, lab.read_json(f"models/{s.model_id}/metrics.json")) for s in specs]
 
 
 def make_panels(lab: Lab, resolved: ResolvedStudy) -> None:
