@@ -25,6 +25,7 @@ from .summary import read_run as read_run
 from .summary import summarize as summarize
 from .tables import caption as caption
 from .tables import render as render
+from .tables import render_best as render_best
 from .tables import table as table
 from .trials import compare_trials as compare_trials
 from .trials import list_trials as list_trials
@@ -52,6 +53,7 @@ __all__ = [
     "read_run",
     "read_trial",
     "render",
+    "render_best",
     "render_overview",
     "render_report",
     "replicate",

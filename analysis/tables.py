@@ -119,6 +119,18 @@ def sections(run: Run) -> Iterator[tuple[str, Cells]]:
         yield "", _cells(run, rest)
 
 
+def render_best(run: Run, n: int = 5) -> str:
+    """The best arms by the primary metric so far, as Markdown."""
+    metric = str(run.definition["study"]["primary_metric"])
+    found = summarize(run)
+    found = found[(found["metric"] == metric) & (found["n"] > 0)].sort_values("mean", ascending=False).head(n)
+    cells = [["arm", "n", SHOWN.get(metric, metric)]]
+    for row in found.to_dict("records"):
+        interval = "" if math.isnan(row["ci_low"]) else f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
+        cells.append([str(row["arm_name"]), f"{row['n']}/{row['n_planned']}", number(row["mean"]) + interval])
+    return "\n".join(aligned(cells))
+
+
 def differences(run: Run) -> Cells:
     """Each arm against the reference as text, under a head; the head alone where there is nothing to compare."""
     cells = [["arm", "pairs", DIFFERENCE, "p", "p (Holm)", "verdict"]]

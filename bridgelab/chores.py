@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -108,6 +110,35 @@ def export(
         print_json({name: str(path) for name, path in paths.items()})
     else:
         typer.echo("\n".join(map(str, paths.values())))
+
+
+def watch(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="a study's name or path")],
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.5, help="how often to look")] = 5.0,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="a report to keep fresh meanwhile")
+    ] = None,
+    lab: LabPath = DEFAULT_LAB,
+) -> None:
+    """Show a study while it runs: states, time left, best arms; ends when nothing of it is left to run."""
+    import analysis
+
+    from . import catalog, ledger
+    from .display import ShownText, status_text
+
+    name = catalog.name_of(lab, study)
+    with ShownText() as shown:
+        while True:
+            found, parts = ledger.status(lab, name), []
+            if found.counts["COMPLETE"]:
+                run = analysis.read_run(lab, name)
+                parts = ["", analysis.render_best(run)]
+                if html is not None:
+                    analysis.write_report([run], html)
+            shown.show("\n".join([status_text(found), *parts]))
+            if not found.counts["RUNNING"] + found.counts["WAITING"] + len(found.making):
+                return
+            time.sleep(every)
 
 
 def new(

@@ -343,7 +343,7 @@ def reproduce(
 
 
 looking = (sending.show, sending.diff, sending.transfer, sending.interpolate)
-keeping = (chores.pretrain, chores.export, chores.new, chores.gc, chores.compact, chores.doctor)
+keeping = (chores.watch, chores.pretrain, chores.export, chores.new, chores.gc, chores.compact, chores.doctor)
 for command in (*looking, *keeping):
     app.command()(command)
 

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from .config import Categorical, Float, Int
 from .health import Check
@@ -77,6 +79,33 @@ class ShownProgress:
         for task in self._bars.tasks:
             if task.total is None:
                 self._bars.update(task.id, total=1, completed=1)
+
+
+class ShownText:
+    """A text that changes: in its place on a terminal, and in a log whenever it is another one."""
+
+    def __init__(self) -> None:
+        console = Console()
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._last = ""
+
+    def __enter__(self) -> ShownText:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, text: str) -> None:
+        if self._live:
+            self._live.update(Text(text), refresh=True)
+        elif text != self._last:
+            print(text, flush=True)
+        self._last = text
 
 
 def _rate_text(trials_per_s: float) -> str:
