@@ -296,6 +296,11 @@ def resolve_loaded(
     )
 
 
+def _demand(preset: Preset) -> tuple[int, int]:
+    """Width and steps of the bridge."""
+    return preset.bridge["bridge.hidden_dim"], preset.bridge["bridge.n_steps"]
+
+
 def _replicates(study: Study, presets: tuple[Preset, Preset]) -> int:
     """How many where none are asked for: the study's, but no more than the presets'."""
     return min(study.n_replicates or MOST_REPLICATES, *(p.n_replicates for p in presets))
@@ -312,9 +317,10 @@ def _base_settings(
     class_map = _class_map(study, pair)
     vae_a, vae_b = _of_one_width(a.vae, b.vae)
     settings = Settings(class_map=class_map, vae_a=vae_a, vae_b=vae_b, judge_a=a.judge, judge_b=b.judge)
-    # A bridge between two domains is as large as the more demanding of them asks for.
-    sizes = max((a.bridge, b.bridge), key=lambda s: (s["bridge.hidden_dim"], s["bridge.n_steps"]))
-    layers = [sizes, RECIPES[recipe], *(d.recipes.get(recipe, {}) for d in pair)]
+    # A bridge between two domains is as large, and set, as the more demanding of them asks for.
+    demands = sorted(zip((a, b), pair, strict=True), key=lambda d: _demand(d[0]))
+    sizes = max((a, b), key=_demand).bridge
+    layers = [sizes, RECIPES[recipe], *(domain.recipes.get(recipe, {}) for _, domain in demands)]
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
