@@ -1,5 +1,6 @@
 """From a study, ours or a user's own, to arms and trials."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -281,3 +282,12 @@ def test_of_two_base_models_the_narrower_is_made_as_wide() -> None:
     a, b = _of_one_width(VAEConfig(latent_dim=16, hidden_dim=7), VAEConfig(latent_dim=32))
     assert (a.latent_dim, b.latent_dim, a.hidden_dim) == (32, 32, 7)
     assert _of_one_width(None, VAEConfig(latent_dim=3)) == (None, VAEConfig(latent_dim=3))
+
+
+@pytest.mark.data
+def test_the_more_demanding_domain_says_how_whichever_side_it_is_on() -> None:
+    ways = ("mnist-fashion_mnist", "fashion_mnist-mnist")
+    data = os.environ["BRIDGELAB_DATA"]
+    there, back = (resolve("transfer_pairs", Selection(pair=pair), data).base.bridge for pair in ways)
+    assert there == back
+    assert there.beta_cls != resolve("transfer_pairs", Selection(pair="mnist-mnist"), data).base.bridge.beta_cls
