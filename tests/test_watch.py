@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from bridgelab.cli import app
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_a_study_that_has_ended_is_shown_once(undisturbed: Path, tmp_path: Path) -> None:
