@@ -12,13 +12,10 @@ import pyarrow.compute as pc
 
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
-from bridgelab.results import Results
+from bridgelab.results import Results, begins_as
 
 from . import tables
 from .summary import Run
-
-FEW = 4
-"""From so many characters on, the beginning of a trial's id is enough where it is the only one."""
 
 
 def list_trials(run: Run) -> pd.DataFrame:
@@ -38,8 +35,7 @@ def read_trial(lab: str | Lab, trial_id: str) -> dict[str, Any]:
     The beginning of an id is enough where no other trial has it. Raises LabError for none, and for several.
     """
     results = Results(Lab.of(lab))
-    ids = sorted(set(results.read("trials").column("trial_id").to_pylist()))
-    found = [one for one in ids if one == trial_id or (len(trial_id) >= FEW and one.startswith(trial_id))]
+    found = begins_as(trial_id, results.read("trials").column("trial_id").to_pylist())
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise LabError(f"{Lab.of(lab).location} has {what} '{trial_id}'; `bridgelab show STUDY` lists those of a study")

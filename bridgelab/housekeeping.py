@@ -14,6 +14,7 @@ from .errors import LabError
 from .lab import Lab
 from .publication import finished_packs
 from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
+from .specs import latents_id_of
 
 GRACE_S = 24 * 3600.0
 """Younger things stay: a sweep that runs may be about to use them."""
@@ -80,7 +81,8 @@ def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
         spec = json.loads(row["config"])
         for base, model_id in ((spec[side], _model_id(spec[side])) for side in ("base_a", "base_b")):
             models.add(model_id)
-            latents.add(content_id("latents", {"model": model_id, "data": base["data_id"]}))
+            shift = (base["config"] or {}).get("shift", 0)
+            latents.add(latents_id_of(model_id, base["data_id"], shift))
         models.update(_model_id(spec[side]) for side in ("judge_a", "judge_b"))
         if row["state"] == "COMPLETE":
             bridges.add(f"{row['trial_id']}.safetensors")

@@ -22,13 +22,12 @@ from .domains import Domain, get_domain
 from .domains.pictures import PICTURES
 from .errors import DataError, InvalidValueError, LabError
 from .lab import Lab
+from .results import begins_as
 from .systems import Way, ways
 from .trial import load_bridge, load_spec
 
 X = NDArray[np.float32]
 MOST_STEPS = 64
-FEW = 4
-"""From so many characters on, the beginning of a trial's id is enough where it is the only one."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,7 @@ def open_passage(trial_id: str, lab: str | Lab) -> Passage:
     Raises LabError for what the lab does not have.
     """
     lab = Lab.of(lab)
-    ids = [name.removesuffix(".safetensors") for name in lab.names("bridges")]
-    found = [one for one in ids if one == trial_id or (len(trial_id) >= FEW and one.startswith(trial_id))]
+    found = begins_as(trial_id, (name.removesuffix(".safetensors") for name in lab.names("bridges")))
     if len(found) != 1:
         what = "no bridge of a trial" if not found else f"{len(found)} bridges of trials"
         raise LabError(f"{lab.location} has {what} '{trial_id}'; `bridgelab show STUDY` lists those of a study")

@@ -298,6 +298,16 @@ class Results:
         return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(metrics)}
 
 
+FEW = 4
+"""From so many characters on, the beginning of an id is enough where it is the only one."""
+
+
+def begins_as(wanted: str, ids: Iterable[str]) -> list[str]:
+    """The ids that are meant by one, or by the beginning of one."""
+    found = set(ids)
+    return [wanted] if wanted in found else sorted(i for i in found if len(wanted) >= FEW and i.startswith(wanted))
+
+
 def absorbed_by(part: pa.Table) -> list[str]:
     """The names of the parts that a merged part stands for."""
     text = (part.schema.metadata or {}).get(b"bridgelab_absorbed", b"[]")

@@ -172,6 +172,8 @@ def resolve_any(
             raise InvalidValueError(f"--generations {generations}: give a whole number, 1 to {MOST_GENERATIONS}")
         search = replace(search, n_generations=generations)
     start = resolve_loaded(known, _study_of(search, {"reference": {}}), selection, data)
+    if start.base.system != "bridge":
+        raise InvalidValueError(f"system={start.base.system}: search '{search.name}' is of bridges; compare in a study")
     for key, d in search.space.items():
         for value in d.choices if isinstance(d, Categorical) else (d.low, d.high):
             with_keys(start.base, {key: value})  # raises for what the setting cannot be

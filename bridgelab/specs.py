@@ -14,6 +14,12 @@ from typing import Any, Literal
 from .config import NUMERICS, PIXEL_SYSTEMS, ClassifierConfig, Settings, Side, VAEConfig, canonical, content_id
 
 
+def latents_id_of(model_id: str, data_id: str, shift: int) -> str:
+    """Of what a base model makes of its data, in each of the places that it was trained to see them in."""
+    places = {"places": shift} if shift else {}
+    return content_id("latents", {"model": model_id, "data": data_id} | places)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A base model or a judge before it is trained."""
@@ -31,9 +37,7 @@ class ModelSpec:
 
     @cached_property
     def latents_id(self) -> str:
-        content = {"model": self.model_id, "data": self.data_id}
-        places = {"places": self.shift} if self.shift else {}
-        return content_id("latents", content | places)
+        return latents_id_of(self.model_id, self.data_id, self.shift)
 
     @property
     def shift(self) -> int:

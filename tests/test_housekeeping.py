@@ -1,7 +1,10 @@
 """What may go from a lab, and parts that become one."""
 
+from dataclasses import replace
+
 import pytest
 
+from bridgelab.config import VAEConfig, canonical_json
 from bridgelab.errors import LabError
 from bridgelab.housekeeping import collect, compact, garbage, scattered
 from bridgelab.lab import Lab
@@ -33,6 +36,15 @@ def test_nothing_that_a_result_reaches_is_garbage(full_lab: Lab) -> None:
     full_lab.publish_folder(f"latents/{trial.base_a.latents_id}", {"train.parquet": b""})
     full_lab.publish_folder(f"models/{trial.judge_a.model_id}", {"model.safetensors": b""})
     full_lab.publish_folder(f"models/{trial.base_b.model_id}", {"model.safetensors": b""})
+    assert garbage(full_lab, grace_s=0) == []
+
+
+def test_latents_of_moved_images_are_reached_too(full_lab: Lab) -> None:
+    trial = resolve("component_ablation", SMOKE).members[0].trial
+    moved = replace(trial.base_a, kind="vae", config=VAEConfig(shift=1))
+    row = dict.fromkeys(SCHEMAS["trials"].names) | {"trial_id": "moved", "attempt": 0, "state": "COMPLETE"}
+    Results(full_lab).write("trials", "moved", [row | {"config": canonical_json(replace(trial, base_a=moved))}])
+    full_lab.publish_folder(f"latents/{moved.latents_id}", {"train.parquet": b""})
     assert garbage(full_lab, grace_s=0) == []
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import NLabels, Preset, Side
-from ..errors import InvalidValueError, UnknownNameError, UserFileError
+from ..errors import DataError, InvalidValueError, UnknownNameError, UserFileError
 from ..user_file import UserFile, read_user_file
 from .logmel import LogMel
 
@@ -67,6 +67,16 @@ class Domain:
         if name not in self.presets:
             raise UnknownNameError(f"preset of {self.name}", name, self.presets)
         return self.presets[name]
+
+
+def unloaded(side: Side) -> Mapping[Split, Samples]:
+    """`load` of a domain whose data from outside were not looked for."""
+    raise DataError("these data were not looked for; resolve the study with a data folder")
+
+
+def unidentified(side: Side) -> str:
+    """`data_id` of a domain whose data from outside were not looked for."""
+    raise DataError("these data were not looked for; resolve the study with a data folder")
 
 
 DEFAULT_DATA = "./data"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..config import ClassifierConfig, NLabels, Preset, Side, VAEConfig
 from ..errors import DataError
-from . import Domain, Samples, Split, stratified
+from . import Domain, Samples, Split, stratified, unidentified, unloaded
 from .idx import read_idx
 
 FILES: Mapping[str, tuple[str, int]] = {
@@ -170,14 +170,6 @@ def _remove_empty(folder: Path) -> None:
     folder.rmdir()
 
 
-def _nowhere(side: Side) -> Mapping[Split, Samples]:
-    raise DataError("these images were not looked for; resolve the study with a data folder")
-
-
-def _unknown(side: Side) -> str:
-    raise DataError("these images were not looked for; resolve the study with a data folder")
-
-
 SMOKE_BRIDGE = {
     "bridge.shared_dim": 8,
     "bridge.n_layers": 1,
@@ -205,6 +197,8 @@ FULL_BRIDGE = {
     "bridge.n_steps": 50_000,
     "bridge.learning_rate": 1e-3,
 }
+RECIPE = {"bridge.beta_kl": 0.07, "bridge.beta_swd": 3.0}
+"""What the default recipe sets otherwise between pictures, of sounds too."""
 SMOKE_PIXELS = {"pixels.n_filters": 4, "pixels.n_blocks": 1, "pixels.batch_size": 8, "pixels.n_steps": 6}
 DESK_PIXELS = {"pixels.n_filters": 16, "pixels.n_blocks": 3, "pixels.batch_size": 32, "pixels.n_steps": 2000}
 SMOKE = Preset(
@@ -235,10 +229,10 @@ def _domain(
         class_names=class_names,
         label_counts=COUNTS,
         presets={"smoke": SMOKE, "desk": desk, "full": FULL},
-        recipes={"default": {"bridge.beta_kl": 0.07, "bridge.beta_swd": 3.0, **default}},
-        load=_nowhere,
+        recipes={"default": {**RECIPE, **default}},
+        load=unloaded,
         split_sizes={},
-        data_id=_unknown,
+        data_id=unidentified,
         at=at,
     )
 

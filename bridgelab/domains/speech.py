@@ -16,9 +16,9 @@ import numpy as np
 
 from ..config import ClassifierConfig, NLabels, Preset, Side, VAEConfig
 from ..errors import DataError
-from . import Domain, Samples, Split, stratified
+from . import Domain, Samples, Split, stratified, unidentified, unloaded
 from .clips import read_clips, without_skipped
-from .images import DESK_BRIDGE, FULL_BRIDGE, SMOKE
+from .images import DESK_BRIDGE, DESK_PIXELS, FULL_BRIDGE, RECIPE, SMOKE
 from .logmel import LogMel
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -197,14 +197,6 @@ def _sizes(listed: Sequence[Listed]) -> Mapping[Split, int]:
     return {"train": n[None] - (0 if n["validation"] else validation), "validation": validation, "test": n["test"]}
 
 
-def _nowhere(side: Side) -> Mapping[Split, Samples]:
-    raise DataError("these clips were not looked for; resolve the study with a data folder")
-
-
-def _unknown(side: Side) -> str:
-    raise DataError("these clips were not looked for; resolve the study with a data folder")
-
-
 def _domain(name: str, title: str, sound: LogMel, at: Callable[[Domain, Path], Domain], desk: Preset) -> Domain:
     full = Preset(vae=VAEConfig(), judge=desk.judge, bridge=FULL_BRIDGE, n_replicates=8)
     return Domain(
@@ -216,10 +208,10 @@ def _domain(name: str, title: str, sound: LogMel, at: Callable[[Domain, Path], D
         class_names=WORDS,
         label_counts=COUNTS,
         presets={"smoke": SMOKE, "desk": desk, "full": full},
-        recipes={"default": {"bridge.beta_kl": 0.07, "bridge.beta_swd": 3.0}},
-        load=_nowhere,
+        recipes={"default": RECIPE},
+        load=unloaded,
         split_sizes={},
-        data_id=_unknown,
+        data_id=unidentified,
         at=at,
     )
 
@@ -247,6 +239,7 @@ DESK = Preset(
     ),
     bridge=DESK_BRIDGE,
     n_replicates=8,
+    pixels=DESK_PIXELS,
 )
 TELEPHONE = LogMel(rate=8_000, n_frames=44)
 WIDE = LogMel(rate=16_000, n_frames=64, n_fft=512, hop=256)
