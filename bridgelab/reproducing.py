@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .board import Progress
+from .domains import DEFAULT_DATA, get_domain
 from .duration import expected_seconds
 from .errors import DataError
 from .lab import Lab
@@ -105,6 +106,7 @@ def plan_whole(
     for part in PARTS:
         chosen = Selection(pair=part.pair, preset=preset, recipe=part.recipe, n_replicates=n_replicates)
         try:
+            _check_there(part, Path(data or DEFAULT_DATA))
             study = resolve(part.study, chosen, data)
         except DataError as error:
             asked.append(Asked(part, None, None, str(error)))
@@ -117,6 +119,16 @@ def plan_whole(
     jobs = {job.spec.latents_id: job for one in plans for job in one.jobs}
     packs = [pack.entries for one in plans for pack in one.packs]
     return Whole(tuple(asked), expected_seconds(lab, judges, jobs.values(), packs, available_cpus()))
+
+
+def _check_there(part: Part, data: Path) -> None:
+    """Raises DataError for a domain whose data are not there: the whole paper would be a download of gigabytes."""
+    for name in part.pair.split("-"):
+        domain = get_domain(name)
+        if domain.is_in is not None and not domain.is_in(data):
+            raise DataError(
+                f"no {name} in {data}; give --data a folder that has it, or fetch it: bridgelab pretrain {name}"
+            )
 
 
 def reproduce(

@@ -17,5 +17,18 @@ def test_what_lacks_its_data_is_named_and_the_rest_can_run(tmp_path: Path) -> No
     assert not (tmp_path / "lab").exists()
 
 
+def test_nothing_is_downloaded(tmp_path: Path, monkeypatch) -> None:
+    from bridgelab.domains import images, speech
+
+    def refuse(*words: object) -> None:
+        raise AssertionError(f"a download of {words}")
+
+    monkeypatch.setattr(images, "download", refuse)
+    monkeypatch.setattr(speech, "_download_sc09", refuse)
+    whole = plan_whole(lab=tmp_path / "lab", data=tmp_path, preset="smoke", n_replicates=1)
+    missing = next(one.missing for one in whole.asked if one.part.pair == "mnist-sc09")
+    assert missing == f"no mnist in {tmp_path}; give --data a folder that has it, or fetch it: bridgelab pretrain mnist"
+
+
 def test_every_part_is_a_study() -> None:
     assert {part.study for part in PARTS} <= set(study_names())

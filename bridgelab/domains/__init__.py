@@ -60,6 +60,8 @@ class Domain:
     "which samples (N, ...) lie where the side has any, where that is known"
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     "recipe -> what it sets otherwise in this domain"
+    is_in: Callable[[Path], bool] | None = None
+    "whether a folder has its data, so that nothing would be downloaded; None: it brings its own"
     at: Callable[[Domain, Path], Domain] | None = None
     "the domain with the data of a folder; None: it brings its own"
 

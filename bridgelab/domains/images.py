@@ -233,6 +233,7 @@ def _domain(
         load=unloaded,
         split_sizes={},
         data_id=unidentified,
+        is_in=lambda data: find(name, data) is not None,
         at=at,
     )
 

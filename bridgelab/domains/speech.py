@@ -127,12 +127,20 @@ def _sc09_places(data: Path) -> Iterator[Path]:
     yield data / SC09_FOLDER
 
 
+def _find_fsdd(data: Path) -> Path | None:
+    return _find(_fsdd_places(data), "*.wav")
+
+
+def _find_sc09(data: Path) -> Path | None:
+    return _find(_sc09_places(data), "zero/*.wav")
+
+
 def _find(places: Iterator[Path], pattern: str) -> Path | None:
     return next((place for place in places if place.is_dir() and next(place.glob(pattern), None)), None)
 
 
 def _fsdd_at(domain: Domain, data: Path, is_test: Callable[[str, int], bool]) -> Domain:
-    folder = _find(_fsdd_places(data), "*.wav")
+    folder = _find_fsdd(data)
     if folder is None:
         raise DataError(
             f"no fsdd in {data}; put the 3,000 recordings of the Free Spoken Digit Dataset "
@@ -142,7 +150,7 @@ def _fsdd_at(domain: Domain, data: Path, is_test: Callable[[str, int], bool]) ->
 
 
 def _sc09_at(domain: Domain, data: Path) -> Domain:
-    folder = _find(_sc09_places(data), "zero/*.wav") or _download_sc09(data)
+    folder = _find_sc09(data) or _download_sc09(data)
     return _with_clips(domain, folder, speech_commands(folder))
 
 
@@ -197,7 +205,14 @@ def _sizes(listed: Sequence[Listed]) -> Mapping[Split, int]:
     return {"train": n[None] - (0 if n["validation"] else validation), "validation": validation, "test": n["test"]}
 
 
-def _domain(name: str, title: str, sound: LogMel, at: Callable[[Domain, Path], Domain], desk: Preset) -> Domain:
+def _domain(
+    name: str,
+    title: str,
+    sound: LogMel,
+    find: Callable[[Path], Path | None],
+    at: Callable[[Domain, Path], Domain],
+    desk: Preset,
+) -> Domain:
     full = Preset(vae=VAEConfig(), judge=desk.judge, bridge=FULL_BRIDGE, n_replicates=8)
     return Domain(
         name=name,
@@ -212,6 +227,7 @@ def _domain(name: str, title: str, sound: LogMel, at: Callable[[Domain, Path], D
         load=unloaded,
         split_sizes={},
         data_id=unidentified,
+        is_in=lambda data: find(data) is not None,
         at=at,
     )
 
@@ -247,6 +263,7 @@ FSDD = _domain(
     "fsdd",
     "FSDD, spoken digits",
     TELEPHONE,
+    _find_fsdd,
     functools.partial(_fsdd_at, is_test=_is_official_test),
     DESK,
 )
@@ -254,7 +271,8 @@ FSDD_SPEAKER = _domain(
     "fsdd_speaker",
     f"FSDD, tested on a speaker that was not heard ({HELD_OUT_SPEAKER})",
     TELEPHONE,
+    _find_fsdd,
     functools.partial(_fsdd_at, is_test=_is_held_out),
     DESK,
 )
-SC09 = _domain("sc09", "SC09, the ten digits of Speech Commands", WIDE, _sc09_at, DESK)
+SC09 = _domain("sc09", "SC09, the ten digits of Speech Commands", WIDE, _find_sc09, _sc09_at, DESK)
