@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bridgelab.metrics import SHARES
+
 from . import statistics
 from .summary import Run
 
 LEVEL = 0.05
-SKEWED = 1.0
-"""Beyond this skewness of the differences the studentized interval is the one to read."""
+WORST = 0.0
+"""What a replicate counts as whose training diverged."""
 
 
 def compare(run: Run) -> pd.DataFrame:
     """Each arm against the reference on the study's primary metric, a row an arm, in the order of arms.
 
-    Arms are compared within replicates, which share base models, labels and random streams. Columns:
-    arm_index, arm_name, metric, n (pairs), difference (arm - reference), ci_low, ci_high (Student t, or
+    Arms are compared within replicates, which share base models, labels and random streams. A replicate
+    that diverged has the worst accuracy that there is, 0. Columns: arm_index, arm_name, metric, n (pairs),
+    n_nan (of them with a side that diverged), difference (arm - reference), ci_low, ci_high (Student t, or
     the studentized bootstrap where the differences are skewed: `interval` says which), p (exact sign-flip
     test), p_holm (corrected for all arms of the table), smallest_p (the least p_holm that so many pairs
     can reach) and verdict: higher, lower, none shown, underpowered, or no verdict.
     """
+    return _all_compared(run).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _all_compared(run: Run) -> pd.DataFrame:
     metric = str(run.definition["study"]["primary_metric"])
-    values = run.values[run.values["metric"] == metric].set_index(["arm_index", "replicate"])["value"]
+    values = _with_diverged(run, metric)
     arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")
     reference_index = int(arms.loc[arms["arm_name"] == run.reference, "arm_index"].iloc[0])
     reference = _of(values, reference_index)
@@ -45,6 +54,16 @@ def compare(run: Run) -> pd.DataFrame:
     return found.drop(columns="bimodal")
 
 
+def _with_diverged(run: Run, metric: str) -> pd.Series[float]:
+    """The metric by arm_index and replicate; WORST where training diverged and the metric is a share."""
+    values = run.values[run.values["metric"] == metric].set_index(["arm_index", "replicate"])["value"]
+    diverged = run.members[(run.members["failure_class"] == "nan") & ~run.members["trial_id"].isin(list(run.excluded))]
+    if metric not in SHARES or diverged.empty:
+        return values
+    places = pd.MultiIndex.from_frame(diverged[["arm_index", "replicate"]])
+    return pd.concat([values, pd.Series(WORST, index=places)])
+
+
 def _of(values: pd.Series[float], arm_index: int) -> pd.Series[float]:
     return values[values.index.get_level_values(0) == arm_index].droplevel(0)
 
@@ -52,14 +71,14 @@ def _of(values: pd.Series[float], arm_index: int) -> pd.Series[float]:
 def _compared(arm: pd.Series[float], reference: pd.Series[float]) -> dict[str, Any]:
     both = pd.concat([arm, reference], axis=1, join="inner", keys=["arm", "reference"]).sort_index()
     differences = (both["arm"] - both["reference"]).to_numpy(float)
-    skewed = abs(statistics.skewness(differences)) > SKEWED if len(differences) > 2 else False
-    low, high = (statistics.studentized if skewed else statistics.student_t)(differences)
+    low, high, interval = statistics.preferred(differences)
     return {
         "n": len(differences),
+        "n_nan": int((both == WORST).any(axis=1).sum()),
         "difference": float(differences.mean()) if len(differences) else math.nan,
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "interval": "studentized" if skewed else "t",
+        "ci_low": low,
+        "ci_high": high,
+        "interval": interval,
         "p": statistics.sign_flip(differences),
         "bimodal": any(statistics.is_bimodal(both[side].to_numpy(float)) for side in both)
         if len(differences)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
@@ -20,6 +21,12 @@ MOST_EXACT = 16
 N_FLIPS = 100_000
 SMALLEST_GAP = 0.25
 """In accuracy: arms whose replicates fall into two groups so far apart have no mean worth the name."""
+SKEWED = 1.0
+"""Beyond this skewness the studentized interval is the one to read."""
+MANY = 100
+"""From so many values on the mean is as good as normal, and t is read whatever the skewness."""
+ENOUGH_LEVELS = 4
+"""With fewer levels of a source of variance nothing is said of how large it is elsewhere."""
 
 
 def student_t(values_n: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
@@ -44,15 +51,20 @@ def studentized(
     if n < 2:
         return student_t(values_n, level)
     index_Rn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
-    resampled = values_n[..., index_Rn]
+    drawn_nR = np.stack([(index_Rn == i).sum(-1) for i in range(n)]).astype(float)
     mean, error = values_n.mean(-1), values_n.std(-1, ddof=1) / math.sqrt(n)
-    errors_R = resampled.std(-1, ddof=1) / math.sqrt(n)
-    distances_R = resampled.mean(-1) - mean[..., None]
+    centred_n = values_n - mean[..., None]
+    distances_R = centred_n @ drawn_nR / n
+    variance_R = np.maximum(0.0, (centred_n**2) @ drawn_nR / n - distances_R**2)
+    errors_R = np.sqrt(variance_R / (n - 1))
+    # What is left of no variance by rounding is none.
+    errors_R[errors_R <= 1e-9 * np.abs(centred_n).max(-1, initial=0.0)[..., None]] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         t_R = np.where(errors_R > 0, distances_R / errors_R, math.nan)
     if not np.isfinite(t_R).any():
         return mean.copy(), mean.copy()  # every replicate has the same value
-    low, high = np.nanquantile(t_R, [0.5 - level / 2, 0.5 + level / 2], axis=-1)
+    quantile = np.nanquantile if np.isnan(t_R).any() else np.quantile
+    low, high = quantile(t_R, [0.5 - level / 2, 0.5 + level / 2], axis=-1)
     return mean - high * error, mean - low * error
 
 
@@ -127,3 +139,86 @@ def over_items(values_n: Floats, item_means_m: Floats, level: float = 0.95) -> t
     freedom = total**2 / (seeds**2 / (n - 1) + items**2 / (m - 1))
     half = float(special.stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(total)
     return mean - half, mean + half
+
+
+def detectable(n_pairs: int, power: float = 0.8, level: float = 0.05) -> float:
+    """The paired difference, in standard deviations of the differences, that n pairs show in `power` of all studies.
+
+    By Student's t at the given level; inf for fewer than two pairs.
+    """
+    if n_pairs < 2:
+        return math.inf
+    freedom = n_pairs - 1
+    critical = float(special.stdtrit(freedom, 1 - level / 2))
+
+    def missed(effect: float) -> float:
+        return float(stats.nct.cdf(critical, freedom, effect * math.sqrt(n_pairs)))
+
+    low, high = 0.0, 50.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if missed(middle) > 1 - power else (low, middle)
+    return high
+
+
+def iqm(values: Floats) -> float:
+    """The interquartile mean over all axes: a quarter of the values is left out at each end (as in rliable)."""
+    return float(stats.trim_mean(values, proportiontocut=0.25, axis=None))
+
+
+def probability_of_improvement(a_n: Floats, b_m: Floats) -> float:
+    """How often a value of the one beats a value of the other; a tie is half a win (as in rliable)."""
+    return float((a_n[:, None] > b_m).mean() + 0.5 * (a_n[:, None] == b_m).mean())
+
+
+def percentile(
+    statistic: Callable[..., float],
+    samples: Sequence[Floats],
+    level: float = 0.95,
+    seed: int = 0,
+    n_resamples: int = 2_000,
+) -> tuple[float, float]:
+    """The ends of a percentile bootstrap interval of a statistic of samples, resampled each along its first axis.
+
+    Approximate: with 8 replicates it covers less than it says. For statistics that have no t.
+    """
+    if any(len(sample) < 2 for sample in samples):
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    found = [statistic(*(s[rng.integers(len(s), size=len(s))] for s in samples)) for _ in range(n_resamples)]
+    low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
+def preferred(values_n: Floats, level: float = 0.95) -> tuple[float, float, str]:
+    """The interval of a mean that suits its values, and which one it is: t, or studentized where they are skewed."""
+    skewed = 2 < len(values_n) < MANY and abs(skewness(values_n)) > SKEWED
+    low, high = (studentized if skewed else student_t)(values_n, level)
+    return float(low), float(high), "studentized" if skewed else "t"
+
+
+def variance_of(
+    total_ss: float, freedom: int, n_per_level: float, error_ms: float, error_freedom: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """A component of variance of a balanced crossed design, and the ends of its interval (Williams and Tukey).
+
+    (MS - MS_error) / n, never below 0; the interval is nan for fewer than ENOUGH_LEVELS levels.
+    """
+    mean_square = total_ss / freedom
+    found = max(0.0, (mean_square - error_ms) / n_per_level)
+    if freedom + 1 < ENOUGH_LEVELS or error_freedom < 1:
+        return found, math.nan, math.nan
+    if error_ms == 0:
+        ends = [total_ss / float(special.chdtri(freedom, tail)) / n_per_level for tail in _tails(level)]
+        return found, ends[0], ends[1]
+    ratio = mean_square / error_ms
+    ends = []
+    for tail in _tails(level):
+        quantile = float(special.fdtri(freedom, error_freedom, 1 - tail))
+        ends.append(total_ss * (1 - quantile / ratio) / float(special.chdtri(freedom, tail)) / n_per_level)
+    return found, max(0.0, ends[0]), max(0.0, ends[1])
+
+
+def _tails(level: float) -> tuple[float, float]:
+    """Upper tails, of the lower end first."""
+    return 0.5 - level / 2, 0.5 + level / 2

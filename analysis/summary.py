@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bridgelab.catalog import members_of
+from bridgelab.catalog import looks_at, members_of
+from bridgelab.declarations import brought_in, excluded, frozen
 from bridgelab.lab import Lab
 from bridgelab.metrics import FRECHET, LANDING, METRIC_VERSION, METRICS, SHARES
 from bridgelab.results import Results
@@ -22,7 +24,7 @@ from bridgelab.study import Selection
 from . import statistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One resolved study as the lab has it."""
 
@@ -36,7 +38,15 @@ class Run:
     "a row a trial: arm_index, arm_name, arm (a dict), role, replicate, trial_id, and what `trials` says of it"
     values: pd.DataFrame
     "a row a trial and metric on the test split: arm_index, replicate, trial_id, metric, value, n_eval, other"
-    lab: Lab = field(repr=False, compare=False)
+    looks: tuple[int, ...]
+    "the numbers of replicates that it has had in turn"
+    excluded: Mapping[str, Mapping[str, Any]]
+    "trial_id -> when and why, of its trials that are left out"
+    frozen: Mapping[str, Any] | None
+    "its plan, where that was fixed"
+    brought_in: Sequence[Mapping[str, Any]]
+    "numbers from elsewhere that stand beside its own"
+    lab: Lab = field(repr=False)
     "where it was read from, and its predictions are"
 
     @property
@@ -60,6 +70,8 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
     members = _frame(members_of(lab, study, selection, study_id))
     latest = members.sort_values("planned_at").iloc[-1]
     members = _with_trials(members, results)
+    trial_ids = set(members["trial_id"])
+    left_out = {trial_id: row for trial_id, row in excluded(lab).items() if trial_id in trial_ids}
     return Run(
         study=str(latest["study"]),
         study_id=str(latest["study_id"]),
@@ -68,7 +80,11 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
         recipe=str(latest["recipe"]),
         definition=json.loads(latest["definition"]),
         members=members,
-        values=_values(members, results),
+        values=_values(members[~members["trial_id"].isin(list(left_out))], results),
+        looks=looks_at(lab, str(latest["study_id"])),
+        excluded=left_out,
+        frozen=frozen(lab, str(latest["study_id"])),
+        brought_in=brought_in(lab, str(latest["study"]), str(latest["pair"])),
         lab=lab,
     )
 
@@ -77,23 +93,58 @@ def summarize(run: Run) -> pd.DataFrame:
     """What is known of each arm, a row an arm and metric, in the order of arms and METRICS.
 
     Columns: arm_index, arm_name, metric, n (replicates with a value), n_base (distinct pairs of base
-    models among them), n_planned, n_eval (test items), mean, sd, ci_low, ci_high (Student t, 95 %),
-    decode, and mean_other_decode, the mean from samples where `decode` is mean, and the other way round.
+    models among them), n_planned, n_nan (replicates that diverged), n_eval (test items), mean, sd,
+    ci_low, ci_high (Student t, 95 %), interval, interval_low, interval_high (the one to read: t, or
+    studentized where the replicates are skewed), median, bimodal (they fall into two groups, and no
+    interval says so), base_low, base_high (Student t over base models, where replicates share them and
+    there are enough), decode, and mean_other_decode, the mean from samples where `decode` is mean, and
+    the other way round.
     """
+    return _summarized(run).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _summarized(run: Run) -> pd.DataFrame:
+    """Worked out once a run: a report asks for it at every turn."""
     members, rows, measured = run.members, [], set(run.values["metric"])
-    bases = members.drop_duplicates("trial_id").set_index("trial_id")[["base_a", "base_b"]]
+    trials = members.drop_duplicates("trial_id").set_index("trial_id")
+    bases = trials["base_a"].astype(str) + "+" + trials["base_b"].astype(str)
     for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
         of_arm = run.values[run.values["arm_index"] == index]
         for metric in (*METRICS, *(name for name in (*LANDING, *FRECHET) if name in measured)):
             found = of_arm[of_arm["metric"] == metric]
-            mean, sd, low, high = student_t(found["value"], (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf))
-            n_base = len(bases.loc[bases.index.isin(found["trial_id"])].drop_duplicates())
+            bounds = (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf)
+            base = bases.reindex(found["trial_id"])
             n_eval = int(found["n_eval"].iloc[0]) if len(found) else 0
-            counts = {"n": len(found), "n_base": n_base, "n_planned": len(planned), "n_eval": n_eval}
-            interval = {"mean": mean, "sd": sd, "ci_low": low, "ci_high": high}
+            counts = {"n": len(found), "n_base": base.nunique(), "n_planned": len(planned), "n_eval": n_eval}
+            counts["n_nan"] = int((planned["failure_class"] == "nan").sum())
             decode = {"decode": planned["decode"].iloc[0], "mean_other_decode": float(found["other"].mean())}
-            rows.append({"arm_index": index, "arm_name": name, "metric": metric, **counts, **interval, **decode})
+            known = _known(found["value"], base, bounds)
+            rows.append({"arm_index": index, "arm_name": name, "metric": metric, **counts, **known, **decode})
     return pd.DataFrame(rows)
+
+
+def _known(values: pd.Series[float], base: pd.Series[str], bounds: tuple[float, float]) -> dict[str, Any]:
+    """Of an arm and metric: its mean with every interval of it."""
+    values_n = values.to_numpy(np.float64)
+    mean, sd, low, high = student_t(values, bounds)
+    to_read = statistics.preferred(values_n)
+    n_base = base.nunique()
+    by_base = values.groupby(base.to_numpy()).mean() if statistics.ENOUGH_LEVELS <= n_base < len(values) else values[:0]
+    _, _, base_low, base_high = student_t(by_base, bounds)
+    return {
+        "mean": mean,
+        "sd": sd,
+        "ci_low": low,
+        "ci_high": high,
+        "interval": to_read[2],
+        "interval_low": max(bounds[0], to_read[0]),
+        "interval_high": min(bounds[1], to_read[1]),
+        "median": float(values.median()) if len(values) else math.nan,
+        "bimodal": statistics.is_bimodal(values_n) and bounds == (0.0, 1.0),
+        "base_low": base_low,
+        "base_high": base_high,
+    }
 
 
 def student_t(

@@ -79,10 +79,40 @@ def footnote(run: Run) -> str:
         f"mean [95 % Student-t interval over n replicates], on {n_eval} test items, transferred from the {how} of q; "
         "n_base: pairs of base models"
     )
-    text += _fid_footnote(summary)
-    if (summary["n"] < summary["n_planned"]).any():
-        text += "; n/planned where trials failed or are still to run"
-    return text
+    shown = summary[summary["metric"].isin(_shown(run))]
+    if (shown["interval"] == "studentized").any():
+        text += "; *: studentized bootstrap, the replicates are skewed"
+    if shown["bimodal"].any():
+        text += "; two groups: the median stands for replicates that have no mean worth the name"
+    text += _fid_footnote(shown)
+    if (shown["n"] < shown["n_planned"]).any():
+        text += "; n/planned where trials failed, are left out or are still to run"
+    return text + _base_footnote(run, shown) + "".join(f"; {line}" for line in excluded(run))
+
+
+def _base_footnote(run: Run, shown: pd.DataFrame) -> str:
+    """Of whom the intervals speak, where replicates share base models."""
+    fewer = shown[shown["n_base"] < shown["n"]]
+    if fewer.empty or run.pair.startswith("plane"):
+        return ""
+    metric = str(run.definition["study"]["primary_metric"])
+    over_base = fewer[(fewer["metric"] == metric) & fewer["base_low"].notna()]
+    text = f"; replicates share {int(fewer['n_base'].max())} pairs of base models, and intervals speak of these"
+    if over_base.empty:
+        return text
+    widest = over_base.loc[(over_base["base_high"] - over_base["base_low"]).idxmax()]
+    interval = f"[{number(widest['base_low'])}, {number(widest['base_high'])}]"
+    return f"{text}; over base models {SHOWN[metric]} of '{widest['arm_name']}' is within {interval}, the widest"
+
+
+def excluded(run: Run) -> list[str]:
+    """A line for each trial that is left out: which, when and why."""
+    places = run.members.drop_duplicates("trial_id").set_index("trial_id")
+    return [
+        f"left out: {trial_id} ({places.loc[trial_id, 'arm_name']}, replicate {places.loc[trial_id, 'replicate']}), "
+        f"declared on {row['declared_at']:%Y-%m-%d}: {row['reason']}"
+        for trial_id, row in run.excluded.items()
+    ]
 
 
 def _fid_footnote(summary: pd.DataFrame) -> str:
@@ -117,6 +147,19 @@ def sections(run: Run) -> Iterator[tuple[str, Cells]]:
     }
     if rest:
         yield "", _cells(run, rest)
+    if run.brought_in:
+        yield "brought in from elsewhere", _from_elsewhere(run)
+
+
+def _from_elsewhere(run: Run) -> Cells:
+    """Numbers that were not measured here, each with its source."""
+    cells = [["arm", "metric", "n", "value", "source"]]
+    for row in run.brought_in:
+        interval = "" if row["ci_low"] is None else f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
+        metric = SHOWN.get(row["metric"], row["metric"])
+        n = "-" if row["n"] is None else str(row["n"])
+        cells.append([row["arm_name"], metric, n, number(row["mean"]) + interval, row["source"]])
+    return cells
 
 
 def render_best(run: Run, n: int = 5) -> str:
@@ -155,7 +198,13 @@ def differences_footnote(run: Run) -> str:
         f"the same replicate, mean [95 % Student-t interval]; p: exact sign-flip test, two-sided; Holm over "
         f"{len(found)} arms: {n} pairs can reach {least:.3f} at best"
     )
-    return text + ("; *: studentized bootstrap, the pairs are skewed" if (found["interval"] != "t").any() else "")
+    text += "; *: studentized bootstrap, the pairs are skewed" if (found["interval"] != "t").any() else ""
+    if n_nan := int(found["n_nan"].max()):
+        text += f"; {n_nan} replicate{'s' * (n_nan > 1)} diverged, and counts as accuracy 0 in its pair"
+    if len(run.looks) > 1:
+        looks = ", then ".join(map(str, run.looks))
+        text += f"; p-values are of a study that grew: {looks} replicates, and one look more makes errors more likely"
+    return text
 
 
 def against_paper(run: Run) -> Cells:
@@ -207,28 +256,34 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
     with_paper = any(r["paper"] is not None for r in found.values())
     grid = bool(run.definition["study"]["grid"])
     labels = list(run.varied) if grid else ["arm"]
-    measured = {metric for _, metric in found}
-    also = {name: heading for name, heading in SHOWN_TOO.items() if name in measured}
-    shown = SHOWN | (also if measured & set(LANDING) else {})
-    shown |= {name: heading for name, heading in SHOWN_FID.items() if name in measured}
+    shown, known = _shown(run), summarize(run).set_index(["arm_name", "metric"])
     head = [*labels, "n", "n_base", *shown.values(), *(["paper a→b"] if with_paper else [])]
     cells = [head]
     for label, name in rows.items():
         first = found[name, next(iter(shown))]
         n = str(first["n"]) if first["n"] == first["n_planned"] else f"{first['n']}/{first['n_planned']}"
         cell = [str(first["arm"][key]) for key in labels] if grid else [label]
-        cell += [n, str(first["n_base"]), *(_interval(found[name, metric]) for metric in shown)]
+        cell += [n, str(first["n_base"]), *(_interval(known.loc[(name, metric)], metric) for metric in shown)]
         cells.append(cell + ([number(first["paper"])] if with_paper else []))
     return cells
 
 
-def _interval(row: dict[str, Any]) -> str:
-    if row["mean"] is None:
-        return "-"
-    shown = functools.partial(number, digits=4 if "softmax" in row["metric"] else 3)
-    if row["ci_low"] is None:
+def _shown(run: Run) -> dict[str, str]:
+    """The metrics that a run's table shows, and their headings."""
+    measured = set(run.values["metric"])
+    also = {name: heading for name, heading in SHOWN_TOO.items() if name in measured}
+    fid = SHOWN_FID if run.definition["study"].get("fid") and measured & set(SHOWN_FID) else {}
+    return SHOWN | (also if measured & set(LANDING) else {}) | fid
+
+
+def _interval(row: pd.Series[Any], metric: str) -> str:
+    shown = functools.partial(number, digits=4 if "softmax" in metric else 3)
+    if row["bimodal"]:
+        return f"{shown(row['median'])} (two groups)"
+    if math.isnan(row["ci_low"]):
         return shown(row["mean"])
-    return f"{shown(row['mean'])} [{shown(row['ci_low'])}, {shown(row['ci_high'])}]"
+    mark = "*" if row["interval"] == "studentized" else ""
+    return f"{shown(row['mean'])} [{shown(row['interval_low'])}, {shown(row['interval_high'])}]{mark}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -74,6 +74,17 @@ def runs_in(lab: str | Lab) -> list[tuple[str, str]]:
     return [(row["study"], row["study_id"]) for row in sorted(rows, key=lambda row: str(row["study"]))]
 
 
+def looks_at(lab: str | Lab, study_id: str) -> tuple[int, ...]:
+    """The numbers of replicates that a run has had in turn: more than one where it was extended, maybe after a look."""
+    rows = Results(Lab.of(lab)).read("members", where=pc.field("study_id") == study_id)
+    counts = rows.select(["planned_at", "replicate"]).group_by("planned_at").aggregate([("replicate", "max")])
+    found: list[int] = []
+    for row in sorted(counts.to_pylist(), key=lambda row: row["planned_at"]):
+        if not found or row["replicate_max"] + 1 > found[-1]:
+            found.append(row["replicate_max"] + 1)
+    return tuple(found)
+
+
 def _runs(members: pa.Table) -> Iterable[Mapping[str, Any]]:
     columns = ["study", "study_id", "pair", "preset", "recipe", "definition", "planned_at"]
     return _distinct(members.select(columns).to_pylist(), "study_id")

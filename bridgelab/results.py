@@ -136,6 +136,31 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         term=_NAME,  # total, a term of the loss before its weight, or validation/<metric>
         value=pa.float32(),
     ),
+    # declared: trials that tables leave out, and why
+    "exclusions": _schema(trial_id=_ID, excluded=pa.bool_(), reason=pa.string(), declared_at=_WHEN),
+    # declared: plans that were fixed, and how much was known by then
+    "frozen": _schema(
+        study_id=_ID,
+        study=_NAME,
+        definition=pa.string(),
+        n_replicates=pa.int32(),
+        n_trials=pa.int32(),
+        n_known=pa.int32(),  # trials that had results when the plan was fixed
+        declared_at=_WHEN,
+    ),
+    # declared: numbers from elsewhere, to stand beside a study's own
+    "imports": _schema(
+        study=_NAME,
+        pair=_NAME,
+        arm_name=pa.string(),
+        metric=_NAME,
+        mean=pa.float64(),
+        ci_low=pa.float64(),
+        ci_high=pa.float64(),
+        n=pa.int32(),
+        source=pa.string(),
+        declared_at=_WHEN,
+    ),
 }
 
 
@@ -167,6 +192,9 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "predictions": ("trial_id", "attempt", "judge_id", "direction", "split", "decode", "item"),
     "proposals": ("study_id", "generation", "number", "rung"),
     "curves": ("trial_id", "attempt", "step", "term"),
+    "exclusions": ("trial_id", "declared_at"),
+    "frozen": ("study_id", "declared_at"),
+    "imports": ("study", "pair", "arm_name", "metric", "declared_at"),
 }
 """What a row is known by: of rows that share it, readers keep one."""
 
@@ -176,7 +204,7 @@ class DamagedPartError(LabError):
 
 
 class Results:
-    """The results of a lab: six tables of Parquet parts."""
+    """The results of a lab: tables of Parquet parts, one for each of SCHEMAS."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab

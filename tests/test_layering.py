@@ -64,6 +64,7 @@ ORDER = [
     "bridgelab.study",
     "bridgelab.search",
     "bridgelab.catalog",
+    "bridgelab.declarations",
     "bridgelab.duration",
     "bridgelab.planning",
     "bridgelab.publication",
@@ -98,7 +99,9 @@ BELOW_ITS_PACKAGE = {
 
 MAY_IMPORT = {
     "search_spaces": {"bridgelab.config"},
-    "analysis": {f"bridgelab.{name}" for name in ("catalog", "errors", "lab", "metrics", "results", "study")},
+    "analysis": {
+        f"bridgelab.{name}" for name in ("catalog", "declarations", "errors", "lab", "metrics", "results", "study")
+    },
 }
 ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},

@@ -50,14 +50,24 @@ def test_an_arm_with_a_collapsed_replicate_gets_no_verdict(lab, fill) -> None:
 
 
 def test_a_pair_that_lacks_a_side_is_left_out(lab, fill) -> None:
-    fill("component_ablation", better, n_replicates=8, failed=(("vanilla", 2), ("full", 5)))
+    fill("component_ablation", better, n_replicates=8, failed=(("vanilla", 2), ("full", 5)), failure="lost")
     found = analysis.compare(analysis.read_run(lab, "component_ablation")).set_index("arm_name")
     assert found["n"].to_dict()["vanilla"] == 6
     assert found["n"].to_dict()["conditional"] == 7
 
 
+def test_a_replicate_that_diverged_ranks_worst_in_its_pair(lab, fill) -> None:
+    fill("component_ablation", better, n_replicates=8, failed=(("vanilla", 2),))
+    run = analysis.read_run(lab, "component_ablation")
+    found = analysis.compare(run).set_index("arm_name").loc["vanilla"]
+    assert (found["n"], found["n_nan"]) == (8, 1)
+    others = [0.02 + spread for i, spread in enumerate(SPREAD) if i != 2]
+    assert found["difference"] == pytest.approx((sum(others) - (0.5 + 0.04 * 2)) / 8)
+    assert "1 replicate diverged" in analysis.render(run, "md")
+
+
 def test_an_arm_that_has_not_run_has_no_difference(lab, fill) -> None:
-    fill("component_ablation", better, n_replicates=2, failed=(("vanilla", 0), ("vanilla", 1)))
+    fill("component_ablation", better, n_replicates=2, failed=(("vanilla", 0), ("vanilla", 1)), failure="lost")
     run = analysis.read_run(lab, "component_ablation")
     found = analysis.compare(run).set_index("arm_name")
     assert found.loc["vanilla", "n"] == 0
@@ -66,5 +76,5 @@ def test_an_arm_that_has_not_run_has_no_difference(lab, fill) -> None:
 
 
 def test_before_any_pair_has_run_nothing_is_compared(lab, fill) -> None:
-    fill("component_ablation", better, n_replicates=1, failed=(("full", 0),))
+    fill("component_ablation", better, n_replicates=1, failed=(("full", 0),), failure="lost")
     assert "against full" not in analysis.render(analysis.read_run(lab, "component_ablation"), "md")

@@ -71,7 +71,7 @@ def test_a_count_of_failures_is_shown(lab, fill) -> None:
     fill("label_efficiency", by_replicate, failed=(("n_labels=0", 0),))
     text = analysis.render(analysis.read_run(lab, "label_efficiency"), "md")
     assert "3/4" in text
-    assert "trials failed or are still to run" in text
+    assert "trials failed, are left out or are still to run" in text
 
 
 def test_every_row_of_the_markdown_has_as_many_cells(lab, fill) -> None:

@@ -16,6 +16,8 @@ def example(kind: pa.DataType, number: int) -> Any:
         return f"text {number}"
     if pa.types.is_timestamp(kind):
         return WHEN
+    if pa.types.is_boolean(kind):
+        return number % 2 == 0
     return float(number) if pa.types.is_floating(kind) else number
 
 

@@ -1,0 +1,91 @@
+"""How accuracy goes with a number that a study varies: its trend, and the first value that is enough.
+
+Shapes: n replicates, P places on the axis.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from . import statistics
+from .summary import Run
+
+TARGETS = (0.5, 0.8, 0.9, 0.95)
+"""Accuracies that are asked for: which is the first value that reaches them?"""
+SIZES = 1e15
+"""Stands for "all" on an axis: beyond every count."""
+
+
+def varies_a_number(run: Run) -> bool:
+    """Whether the arms differ in one key, and that key in a number (or 'all')."""
+    if len(run.varied) != 1:
+        return False
+    values = [arm[run.varied[0]] for arm in run.members["arm"]]
+    return all(not isinstance(v, bool) and (isinstance(v, (int, float)) or v == "all") for v in values)
+
+
+def by_place(run: Run, metric: str) -> tuple[list[int | float | str], NDArray[np.float64]]:
+    """The values of the axis in rising order, and the metric (n, P) of the replicates that have it everywhere."""
+    key, arms = run.varied[0], run.members.drop_duplicates("arm_index")
+    places = sorted(
+        zip([arm[key] for arm in arms["arm"]], arms["arm_index"], strict=True),
+        key=lambda place: SIZES if place[0] == "all" else float(place[0]),
+    )
+    found = run.values[run.values["metric"] == metric]
+    wide = found.pivot_table(index="replicate", columns="arm_index", values="value")
+    table_nP = wide.reindex(columns=[index for _, index in places]).dropna().to_numpy(np.float64)
+    return [value for value, _ in places], table_nP
+
+
+def trend(run: Run, metric: str = "transfer_accuracy_ab") -> dict[str, float]:
+    """Page's test that accuracy rises along the axis, and that it falls: n, rises_p, falls_p (one-sided each)."""
+    _, table_nP = by_place(run, metric)
+    n, n_places = table_nP.shape
+    if n < 2 or n_places < 3:
+        return {"n": n, "rises_p": math.nan, "falls_p": math.nan}
+    rises, falls = (float(stats.page_trend_test(table).pvalue) for table in (table_nP, table_nP[:, ::-1]))
+    return {"n": n, "rises_p": rises, "falls_p": falls}
+
+
+def first_reaching(
+    run: Run, metric: str = "transfer_accuracy_ab", targets: tuple[float, ...] = TARGETS, n_resamples: int = 2_000
+) -> pd.DataFrame:
+    """The first value whose mean reaches each accuracy, and stays there for every later one.
+
+    Columns: target, value, low, high. `value` is None where no value reaches it; low and high are the ends
+    of a 95 % percentile interval over replicates (approximate), None where it goes past the last value.
+    """
+    values, table_nP = by_place(run, metric)
+    rows = []
+    for target in targets:
+        at = _first(table_nP.mean(0), target) if len(table_nP) else len(values)
+        low = high = at
+        if len(table_nP) > 1:
+            index_Rn = np.random.default_rng(0).integers(len(table_nP), size=(n_resamples, len(table_nP)))
+            firsts = [_first(means_P, target) for means_P in table_nP[index_Rn].mean(1)]
+            low, high = (int(q) for q in np.quantile(firsts, [0.025, 0.975], method="inverted_cdf"))
+        named = [None if place == len(values) else values[place] for place in (at, low, high)]
+        rows.append(dict(zip(("target", "value", "low", "high"), (target, *named), strict=True)))
+    return pd.DataFrame(rows).astype({name: object for name in ("value", "low", "high")})
+
+
+def _first(means_P: NDArray[np.float64], target: float) -> int:
+    """The place from which on every mean is at least the target; P where there is none."""
+    short = np.flatnonzero(means_P < target)
+    return int(short[-1]) + 1 if len(short) else 0
+
+
+def band(run: Run, metric: str) -> pd.DataFrame:
+    """Along the axis: value, n, mean and the ends of the preferred 95 % interval."""
+    values, table_nP = by_place(run, metric)
+    rows = []
+    for place, value in enumerate(values):
+        low, high, interval = statistics.preferred(table_nP[:, place])
+        mean = float(table_nP[:, place].mean()) if len(table_nP) else math.nan
+        rows.append({"value": value, "n": len(table_nP), "mean": mean, "low": low, "high": high, "interval": interval})
+    return pd.DataFrame(rows)
