@@ -61,7 +61,8 @@ def _with_diverged(run: Run, metric: str) -> pd.Series[float]:
     if metric not in SHARES or diverged.empty:
         return values
     places = pd.MultiIndex.from_frame(diverged[["arm_index", "replicate"]])
-    return pd.concat([values, pd.Series(WORST, index=places)])
+    with_worst: pd.Series[float] = pd.concat([values, pd.Series(WORST, index=places)])
+    return with_worst
 
 
 def _of(values: pd.Series[float], arm_index: int) -> pd.Series[float]:

@@ -124,6 +124,12 @@ def _proposed(rows: list[dict[str, Any]]) -> Iterator[optuna.trial.FrozenTrial]:
         )
 
 
+def distributions_of(run: Run) -> dict[str, Any]:
+    """Parameter -> what a search draws it from, as its latest proposals have it. Raises KeyError for a grid."""
+    rows = Results(run.lab).read("proposals", where=pc.field("study") == run.study).to_pylist()
+    return _distributions(json.loads(max(rows, key=lambda row: row["decided_at"])["definition"]))
+
+
 def _distributions(definition: Mapping[str, Any]) -> dict[str, Any]:
     import optuna.distributions as d
 

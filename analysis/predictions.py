@@ -37,7 +37,8 @@ def matrix(counts: pd.DataFrame, n_classes: int) -> NDArray[np.float64]:
     counts_CC = np.zeros((n_classes, n_classes))
     np.add.at(counts_CC, (counts["source"].to_numpy(int), counts["transferred"].to_numpy(int)), counts["count"])
     total_C1 = counts_CC.sum(1, keepdims=True)
-    return np.divide(counts_CC, total_C1, out=np.zeros_like(counts_CC), where=total_C1 > 0)
+    shares_CC: NDArray[np.float64] = np.divide(counts_CC, total_C1, out=np.zeros_like(counts_CC), where=total_C1 > 0)
+    return shares_CC
 
 
 def per_class(run: Run, metric: str = "transfer_accuracy_ab") -> pd.DataFrame:

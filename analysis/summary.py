@@ -126,7 +126,7 @@ def _summarized(run: Run) -> pd.DataFrame:
 
 def _known(values: pd.Series[float], base: pd.Series[str], bounds: tuple[float, float]) -> dict[str, Any]:
     """Of an arm and metric: its mean with every interval of it."""
-    values_n = values.to_numpy(np.float64)
+    values_n = np.asarray(values, np.float64)
     mean, sd, low, high = student_t(values, bounds)
     to_read = statistics.preferred(values_n)
     n_base = base.nunique()

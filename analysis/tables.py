@@ -100,16 +100,16 @@ def _base_footnote(run: Run, shown: pd.DataFrame) -> str:
     text = f"; replicates share {int(fewer['n_base'].max())} pairs of base models, and intervals speak of these"
     if over_base.empty:
         return text
-    widest = over_base.loc[(over_base["base_high"] - over_base["base_low"]).idxmax()]
+    widest = max(over_base.to_dict("records"), key=lambda row: row["base_high"] - row["base_low"])
     interval = f"[{number(widest['base_low'])}, {number(widest['base_high'])}]"
     return f"{text}; over base models {SHOWN[metric]} of '{widest['arm_name']}' is within {interval}, the widest"
 
 
 def excluded(run: Run) -> list[str]:
     """A line for each trial that is left out: which, when and why."""
-    places = run.members.drop_duplicates("trial_id").set_index("trial_id")
+    places = {row["trial_id"]: row for row in run.members.to_dict("records")}
     return [
-        f"left out: {trial_id} ({places.loc[trial_id, 'arm_name']}, replicate {places.loc[trial_id, 'replicate']}), "
+        f"left out: {trial_id} ({places[trial_id]['arm_name']}, replicate {places[trial_id]['replicate']}), "
         f"declared on {row['declared_at']:%Y-%m-%d}: {row['reason']}"
         for trial_id, row in run.excluded.items()
     ]
@@ -256,14 +256,15 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
     with_paper = any(r["paper"] is not None for r in found.values())
     grid = bool(run.definition["study"]["grid"])
     labels = list(run.varied) if grid else ["arm"]
-    shown, known = _shown(run), summarize(run).set_index(["arm_name", "metric"])
+    shown = _shown(run)
+    known = {(str(row["arm_name"]), row["metric"]): row for row in summarize(run).to_dict("records")}
     head = [*labels, "n", "n_base", *shown.values(), *(["paper a→b"] if with_paper else [])]
     cells = [head]
     for label, name in rows.items():
         first = found[name, next(iter(shown))]
         n = str(first["n"]) if first["n"] == first["n_planned"] else f"{first['n']}/{first['n_planned']}"
         cell = [str(first["arm"][key]) for key in labels] if grid else [label]
-        cell += [n, str(first["n_base"]), *(_interval(known.loc[(name, metric)], metric) for metric in shown)]
+        cell += [n, str(first["n_base"]), *(_interval(known[name, metric]) for metric in shown)]
         cells.append(cell + ([number(first["paper"])] if with_paper else []))
     return cells
 
@@ -276,8 +277,8 @@ def _shown(run: Run) -> dict[str, str]:
     return SHOWN | (also if measured & set(LANDING) else {}) | fid
 
 
-def _interval(row: pd.Series[Any], metric: str) -> str:
-    shown = functools.partial(number, digits=4 if "softmax" in metric else 3)
+def _interval(row: dict[Any, Any]) -> str:
+    shown = functools.partial(number, digits=4 if "softmax" in row["metric"] else 3)
     if row["bimodal"]:
         return f"{shown(row['median'])} (two groups)"
     if math.isnan(row["ci_low"]):

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .config import ClassifierConfig, Settings, VAEConfig
+from .config import ClassifierConfig, Settings, VAEConfig, canonical
 from .errors import LabError, UnknownNameError
 from .keys import value_in, value_of, with_keys
 from .lab import Lab
-from .results import Results
-from .study import Selection, check_replicates, load_study, study_names
+from .replicates import Crossed, check_replicates
+from .results import Results, begins_as
+from .study import Selection, load_study, study_names
 
 
 def studies_in(lab: str | Lab) -> list[str]:
@@ -34,6 +35,18 @@ def name_of(lab: str | Lab, study: str) -> str:
     return study
 
 
+def run_of(lab: str | Lab, wanted: str) -> tuple[str, str | None]:
+    """(study, study_id) of what is asked for: of a name or path its latest run, None; else a run by its id.
+
+    The beginning of an id is enough. Raises UnknownNameError for neither, LabError for several.
+    """
+    by_id = {study_id: study for study, study_id in runs_in(lab)}
+    found = begins_as(wanted, by_id) if wanted not in studies_in(lab) else []
+    if len(found) > 1:
+        raise LabError(f"{Lab.of(lab).location} has {len(found)} runs '{wanted}'; give more of its id")
+    return (by_id[found[0]], found[0]) if found else (name_of(lab, wanted), None)
+
+
 def members_of(lab: str | Lab, study: str, selection: Selection | None = None, study_id: str | None = None) -> pa.Table:
     """The members of a study's latest run that agrees with the selection: a row an arm and replicate.
 
@@ -41,16 +54,17 @@ def members_of(lab: str | Lab, study: str, selection: Selection | None = None, s
     Raises LabError where the lab has no such run, InvalidValueError and UnknownNameError for what none can be.
     """
     chosen, lab = selection or Selection(), Lab.of(lab)
-    check_replicates("--seeds", chosen.n_replicates, 1)
-    check_replicates("--base-seeds", chosen.n_base, 1)
+    n_replicates = chosen.n_replicates.n if isinstance(chosen.n_replicates, Crossed) else chosen.n_replicates
+    for option, value in (("--seeds", n_replicates), ("--base-seeds", chosen.n_base)):
+        check_replicates(option, 1 if value is None else value)
     chosen = replace(chosen, overrides={key: _typed(key, value) for key, value in chosen.overrides.items()})
     rows = Results(lab).read("members", where=pc.field("study") == study)
     found = latest_id(rows, chosen) if study_id is None else study_id
     if found is None and rows.num_rows:
         _name_what_differs(study, rows, chosen)
     rows = rows.filter(pc.field("study_id") == found) if found else rows.slice(0, 0)
-    if chosen.n_replicates is not None:
-        rows = rows.filter(pc.field("replicate") < chosen.n_replicates)
+    if n_replicates is not None:
+        rows = rows.filter(pc.field("replicate") < n_replicates)
     if not rows.num_rows:
         given = study if study in study_names() else f"{study}.py"
         command = shlex.join(["bridgelab", "sweep", given, *chosen.words])
@@ -112,8 +126,14 @@ def _agrees(row: Mapping[str, Any], chosen: Selection) -> bool:
     return (
         all(value is None or row[name] == value for name, value in asked.items())
         and chosen.n_base in (None, definition["n_base"])
+        and (chosen.n_replicates is None or _crossed(chosen.n_replicates) == definition.get("crossed"))
         and all(_set_to(definition, key) == value for key, value in chosen.overrides.items())
     )
+
+
+def _crossed(n_replicates: int | Crossed) -> Any:
+    """As a definition has it; None where replicates are not crossed."""
+    return canonical(n_replicates) if isinstance(n_replicates, Crossed) else None
 
 
 def _set_to(definition: Mapping[str, Any], key: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from . import chores, sending
+from . import chores, declaring, sending
 from .errors import BridgelabError, InvalidValueError
 from .options import (
     DEFAULT_LAB,
@@ -255,7 +255,8 @@ def table(
 @app.command()
 def report(
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY ...]", help="none: all that the lab has")
+        list[str] | None,
+        typer.Argument(metavar="[STUDY ...]", help="names, or ids of runs; none: all that the lab has"),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="the file to write")] = Path(
         "report.html"
@@ -280,7 +281,8 @@ def report(
     if not names:
         raise InvalidValueError(f"{lab} has no run of any study; run `bridgelab sweep label_efficiency` first")
     selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
-    runs = [analysis.read_run(lab, catalog.name_of(lab, name), selection=selection) for name in names]
+    asked = [catalog.run_of(lab, name) for name in names]
+    runs = [analysis.read_run(lab, name, selection=selection, study_id=study_id) for name, study_id in asked]
     path = _written(runs, output)
     if as_json:
         print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
@@ -344,8 +346,10 @@ def reproduce(
 
 looking = (sending.show, sending.diff, sending.transfer, sending.interpolate)
 keeping = (chores.watch, chores.pretrain, chores.export, chores.new, chores.gc, chores.compact, chores.doctor)
-for command in (*looking, *keeping):
+declared = (declaring.exclude, declaring.freeze)
+for command in (*looking, *keeping, *declared):
     app.command()(command)
+app.command("import")(declaring.import_)
 
 
 def main() -> None:

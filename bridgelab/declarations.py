@@ -110,7 +110,7 @@ def brought_in(lab: str | Lab, study: str, pair: str) -> list[dict[str, Any]]:
     return list(latest.values())
 
 
-def _lines(path: str | Path) -> list[Mapping[str, str]]:
+def _lines(path: str | Path) -> list[dict[str | Any, str | Any]]:
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -126,7 +126,7 @@ def _lines(path: str | Path) -> list[Mapping[str, str]]:
         raise InvalidValueError(f"cannot read {path} as CSV: {error}") from None
 
 
-def _row(path: str | Path, line: int, cells: Mapping[str | None, Any]) -> dict[str, Any]:
+def _row(path: str | Path, line: int, cells: Mapping[str | Any, Any]) -> dict[str, Any]:
     where = f"{path}, line {line}"
     if None in cells or not (cells["arm"] or "").strip():
         raise InvalidValueError(f"{where}: give an arm a name, and as many cells as the head has")

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from .replicates import replicates_from
+
 DEFAULT_LAB = "./lab"
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="a study's name, or the path of a Python file of your own")]
@@ -26,7 +28,15 @@ Preset = Annotated[
 Recipe = Annotated[
     str | None, typer.Option("--recipe", metavar="default|paper", help="which method settings (default)")
 ]
-Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="replicates")]
+Seeds = Annotated[
+    Any,
+    typer.Option(
+        "--seeds",
+        parser=replicates_from,
+        metavar="N",
+        help="replicates; base=4,label=2,bridge=2 crosses the seeds, to split variance by source",
+    ),
+]
 BaseSeeds = Annotated[
     int | None, typer.Option("--base-seeds", metavar="M", help="pairs of base models that the replicates share")
 ]

@@ -31,10 +31,9 @@ from .domains import Domain, get_pair
 from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
+from .replicates import MOST_REPLICATES, Crossed, Seeds, check_replicates
 from .specs import Arm, ModelSpec, TrialSpec
 from .user_file import UserFile, read_user_file
-
-MOST_REPLICATES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class Selection:
     "None: desk"
     recipe: str | None = None
     "None: the study's own"
-    n_replicates: int | None = None
+    n_replicates: int | Crossed | None = None
     n_base: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -61,7 +60,7 @@ class Selection:
         return words
 
 
-def _text(number: int | None) -> str | None:
+def _text(number: int | Crossed | None) -> str | None:
     return None if number is None else str(number)
 
 
@@ -98,6 +97,8 @@ class ResolvedStudy:
     n_replicates: int
     n_base: int | None
     "how many pairs of base models the replicates share; None: each has its own"
+    crossed: Crossed | None = None
+    "the design of the replicates, where it is more than one index"
 
     @property
     def pair_name(self) -> str:
@@ -126,6 +127,7 @@ class ResolvedStudy:
             "overrides": canonical(self.overrides),
             "n_base": self.n_base,
             "arms": {arm.name: arm.arm_id for arm in self.arms},
+            **({} if self.crossed is None else {"crossed": canonical(self.crossed)}),
         }
 
     @cached_property
@@ -149,7 +151,7 @@ class ResolvedStudy:
             pair=self.pair_given_as,
             preset=self.preset,
             recipe=self.recipe,
-            n_replicates=self.n_replicates,
+            n_replicates=self.crossed or self.n_replicates,
             n_base=self.n_base,
             overrides=self.overrides,
         )
@@ -171,8 +173,8 @@ class ResolvedStudy:
 
     def trial(self, settings: Settings, replicate: int, base: int | None = None) -> TrialSpec:
         """Some settings in a replicate, on its base models or on those of index `base`."""
-        if base is None:
-            base = replicate if self.n_base is None else replicate % self.n_base
+        seeds = self.seeds(replicate)
+        base = seeds.base if base is None else base
         a, b = self.pair
         # Two models of one domain are two initialisations of one architecture: 2i and 2i + 1.
         seed_a, seed_b = (2 * base, 2 * base + 1) if a.name == b.name else (base, base)
@@ -182,9 +184,15 @@ class ResolvedStudy:
             base_b=base_model(b, "b", settings, seed_b),
             judge_a=judge(a, "a", settings),
             judge_b=judge(b, "b", settings),
-            label_seed=replicate,
-            bridge_seed=replicate,
+            label_seed=seeds.label,
+            bridge_seed=seeds.bridge,
         )
+
+    def seeds(self, replicate: int) -> Seeds:
+        """Of a replicate."""
+        if self.crossed is not None:
+            return self.crossed.seeds(replicate)
+        return Seeds(replicate if self.n_base is None else replicate % self.n_base, replicate, replicate)
 
 
 def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> ModelSpec:
@@ -291,8 +299,7 @@ def resolve_loaded(
         overrides={key: value_of(base, key) for key in chosen.overrides},  # 2 and 2.0 are one value
         base=base,
         arms=_arms(study, pair, presets, base, chosen.overrides),
-        n_replicates=check_replicates("--seeds", chosen.n_replicates, _replicates(study, presets)),
-        n_base=None if chosen.n_base is None else check_replicates("--base-seeds", chosen.n_base, 1),
+        **_replicates(chosen, min(study.n_replicates or MOST_REPLICATES, *(p.n_replicates for p in presets))),
     )
 
 
@@ -301,9 +308,15 @@ def _demand(preset: Preset) -> tuple[int, int]:
     return preset.bridge["bridge.hidden_dim"], preset.bridge["bridge.n_steps"]
 
 
-def _replicates(study: Study, presets: tuple[Preset, Preset]) -> int:
-    """How many where none are asked for: the study's, but no more than the presets'."""
-    return min(study.n_replicates or MOST_REPLICATES, *(p.n_replicates for p in presets))
+def _replicates(chosen: Selection, default: int) -> dict[str, Any]:
+    """The fields of a resolved study that say how many replicates it has, and how they share base models."""
+    n, n_base = default if chosen.n_replicates is None else chosen.n_replicates, chosen.n_base
+    if not isinstance(n, Crossed):
+        n_base = None if n_base is None else check_replicates("--base-seeds", n_base)
+        return {"n_replicates": check_replicates("--seeds", n), "n_base": n_base}
+    if n_base is not None:
+        raise InvalidValueError(f"--base-seeds {n_base}: --seeds {n} says how many base models there are; leave it out")
+    return {"n_replicates": n.n, "n_base": None, "crossed": n}
 
 
 def _base_settings(
@@ -433,12 +446,3 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
             f"{a.name} has {widths[0]} latent dimensions and "
             f"{b.name} has {widths[1]}; --set vae.latent_dim=N makes them equal"
         )
-
-
-def check_replicates(option: str, value: int | None, default: int) -> int:
-    """A number of replicates as given, or the default; raises InvalidValueError for none that can be."""
-    if value is None:
-        return default
-    if not isinstance(value, int) or not 1 <= value <= MOST_REPLICATES:
-        raise InvalidValueError(f"{option} {value}: give a whole number, 1 or more and at most {MOST_REPLICATES}")
-    return value

@@ -61,6 +61,7 @@ ORDER = [
     "bridgelab.trial",
     "bridgelab.media",
     "bridgelab.passage",
+    "bridgelab.replicates",
     "bridgelab.study",
     "bridgelab.search",
     "bridgelab.catalog",
@@ -84,6 +85,7 @@ ORDER = [
     "bridgelab.options",
     "bridgelab.chores",
     "bridgelab.sending",
+    "bridgelab.declaring",
     "bridgelab.cli",
 ]
 """From the top. `bridgelab` itself names modules and imports none."""
@@ -100,13 +102,14 @@ BELOW_ITS_PACKAGE = {
 MAY_IMPORT = {
     "search_spaces": {"bridgelab.config"},
     "analysis": {
-        f"bridgelab.{name}" for name in ("catalog", "declarations", "errors", "lab", "metrics", "results", "study")
+        f"bridgelab.{name}"
+        for name in ("catalog", "declarations", "errors", "lab", "metrics", "replicates", "results", "study")
     },
 }
 ONLY_HERE = {
     "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
     "plotly": {"analysis.figures", "analysis.report", "analysis.panels"},
-    "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.sending"},
+    "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.declaring", "bridgelab.sending"},
     "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.domains.clips"},
     "soundfile": {"bridgelab.domains.clips", "bridgelab.media"},
     "PIL": {"bridgelab.media", "bridgelab.domains.pictures"},
