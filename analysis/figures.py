@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from . import paper, predictions
 from .comparison import compare
+from .dose_response import varies_a_number
+from .importance import importance, proposals
 from .summary import Run, summarize
 
 DIRECTIONS = {"transfer_accuracy_ab": ("a → b", "#0072B2"), "transfer_accuracy_ba": ("b → a", "#D55E00")}
 """Metric -> (name, colour); the colours are told apart by colour-blind readers and in grey."""
 CEILING = ("base_reconstruction_accuracy_a", "base_reconstruction_accuracy_b")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000", "#8B6F47")
+"""Told apart by colour-blind readers."""
+MOST_MATRICES = 9
+"""Of more arms the first ones are drawn."""
 SPREAD = 0.1
 """How far the two directions and their dots stand beside each other."""
 
 
 def figure(run: Run) -> go.Figure:
     """A curve where one number varies, else an interval for each arm; every replicate a dot."""
-    return curve(run) if is_curve(run) else intervals(run)
-
-
-def is_curve(run: Run) -> bool:
-    """Whether the arms differ in one key, and that key in a number (or 'all')."""
-    if len(run.varied) != 1:
-        return False
-    values = [arm[run.varied[0]] for arm in run.members["arm"]]
-    return all(not isinstance(v, bool) and (isinstance(v, (int, float)) or v == "all") for v in values)
+    return curve(run) if varies_a_number(run) else intervals(run)
 
 
 def positions(run: Run) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def positions(run: Run) -> pd.DataFrame:
     the study.
     """
     arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")
-    if not is_curve(run):
+    if not varies_a_number(run):
         return pd.DataFrame(
             {"arm_index": arms["arm_index"], "position": range(len(arms)), "label": arms["arm_name"].astype(str)}
         )
@@ -76,6 +76,7 @@ def curve(run: Run) -> go.Figure:
         )  # fmt: skip
         _add_dots(fig, run, axis, metric, offset=-SPREAD / 4 if metric.endswith("ab") else SPREAD / 4)
     _add_ceiling(fig, summary, axis)
+    _add_paper(fig, run, axis)
     fig.update_xaxes(title=_axis_title(run), tickvals=axis["position"], ticktext=axis["label"])
     return _finished(fig, run)
 
@@ -160,19 +161,144 @@ def _add_ceiling(fig: go.Figure, summary: pd.DataFrame, axis: pd.DataFrame) -> N
     )  # fmt: skip
 
 
-def _finished(fig: go.Figure, run: Run) -> go.Figure:
-    fig.update_xaxes(zeroline=False)
-    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[-0.02, 1.02], tickformat=".1f")
-    fig.update_layout(
+def _add_paper(fig: go.Figure, run: Run, axis: pd.DataFrame) -> None:
+    """The paper's numbers where they may stand beside ours."""
+    arms = run.members.drop_duplicates("arm_index").merge(axis, on="arm_index")
+    for metric, (name, colour) in DIRECTIONS.items():
+        numbers = [
+            paper.published(run.study, run.pair, str(a["arm_name"]), a["arm"], metric) for a in arms.to_dict("records")
+        ]
+        there = arms.assign(paper=numbers).dropna(subset="paper")
+        if len(there):
+            fig.add_scatter(
+                x=there["position"], y=there["paper"], mode="markers", name=f"{name}, the paper", legendgroup=name,
+                marker={"color": colour, "size": 10, "symbol": "diamond-open", "line_width": 2},
+                hovertemplate="the paper: %{y:.3f}<extra></extra>",
+            )  # fmt: skip
+
+
+def confusion(run: Run, metric: str) -> go.Figure:
+    """Of each arm, up to MOST_MATRICES, the shares of each source class that became each class."""
+    from plotly.subplots import make_subplots
+
+    counts = predictions.confusion(run, metric)
+    arms = run.members.drop_duplicates("arm_index").sort_values("arm_index").head(MOST_MATRICES)
+    n_classes = int(counts[["source", "transferred"]].to_numpy().max()) + 1
+    n_columns = min(3, len(arms))
+    n_rows = -(-len(arms) // n_columns)
+    fig = make_subplots(n_rows, n_columns, subplot_titles=list(arms["arm_name"].astype(str)))
+    for place, arm_index in enumerate(arms["arm_index"]):
+        fig.add_heatmap(
+            z=predictions.matrix(counts[counts["arm_index"] == arm_index], n_classes), zmin=0, zmax=1,
+            colorscale="Cividis", coloraxis=None, showscale=place == 0, colorbar={"thickness": 10, "title": "share"},
+            hovertemplate="%{y} became %{x}: %{z:.3f}<extra></extra>",
+            row=place // n_columns + 1, col=place % n_columns + 1,
+        )  # fmt: skip
+    fig.update_xaxes(dtick=1, title_text="class after transfer", title_font_size=11, title_standoff=4)
+    fig.update_yaxes(dtick=1, autorange="reversed", title_text="class of the source", title_font_size=11)
+    return _plain(fig).update_layout(height=60 + 330 * n_rows, margin={"l": 60, "r": 20, "t": 40, "b": 40})
+
+
+def learning_curves(run: Run, curves: pd.DataFrame) -> go.Figure:
+    """Validation accuracy over the steps: each arm's median and quartiles over replicates, up to MOST_MATRICES arms.
+
+    `curves` has columns arm_name, step, value.
+    """
+    fig = go.Figure()
+    for place, (name, found) in enumerate(curves.groupby("arm_name", sort=False)):
+        if place == MOST_MATRICES:
+            break
+        colour = COLOURS[place % len(COLOURS)]
+        low, middle, high = (found.groupby("step")["value"].quantile(q) for q in (0.25, 0.5, 0.75))
+        fig.add_scatter(
+            x=[*low.index, *high.index[::-1]], y=[*low, *high[::-1]], mode="lines", fill="toself", line_width=0,
+            fillcolor=_faint(colour), hoverinfo="skip", showlegend=False, legendgroup=str(name),
+        )  # fmt: skip
+        fig.add_scatter(
+            x=middle.index, y=middle, mode="lines", line_color=colour, name=str(name), legendgroup=str(name),
+            hovertemplate="step %{x}: %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    fig = _finished(fig, run)
+    fig.update_xaxes(title="step")
+    return fig.update_yaxes(title="transfer accuracy a → b on validation")
+
+
+def searched(run: Run) -> go.Figure:
+    """What a search proposed, in parallel coordinates: its parameters, and the gain over the reference."""
+    arms = proposals(run).dropna(subset="gain")
+    names = [name for name in arms if name not in ("generation", "number", "gain", "rungs", "final", "trial_id")]
+    dimensions = [_dimension(name, arms[name]) for name in names]
+    gains = {"label": "gain at the first rung", "values": arms["gain"]}
+    fig = go.Figure(
+        go.Parcoords(
+            dimensions=[*dimensions, gains],
+            line={"color": arms["gain"], "colorscale": "Cividis", "showscale": True, "colorbar": {"thickness": 10}},
+        )
+    )
+    return _plain(fig).update_layout(height=380, margin={"l": 80, "r": 60, "t": 60, "b": 30})
+
+
+def _dimension(name: str, values: pd.Series[Any]) -> dict[str, Any]:
+    """An axis of parallel coordinates: categories by their place."""
+    if values.map(lambda v: isinstance(v, (bool, str))).any():
+        names = sorted(map(str, values.unique()))
+        ticks = {"tickvals": list(range(len(names))), "ticktext": names}
+        return {"label": name, "values": [names.index(str(v)) for v in values], **ticks}
+    return {"label": name, "values": values}
+
+
+def slices(run: Run) -> go.Figure:
+    """The gain of every proposed arm over each searched parameter by itself."""
+    from plotly.subplots import make_subplots
+
+    arms = proposals(run).dropna(subset="gain")
+    names = [name for name in arms if name not in ("generation", "number", "gain", "rungs", "final", "trial_id")]
+    fig = make_subplots(1, len(names), shared_yaxes=True, subplot_titles=names, horizontal_spacing=0.03)
+    for column, name in enumerate(names, 1):
+        fig.add_scatter(
+            x=arms[name].astype(str) if arms[name].dtype == object else arms[name], y=arms["gain"], mode="markers",
+            marker={"color": arms["generation"], "colorscale": "Cividis", "size": 7, "showscale": False},
+            customdata=arms[["generation", "number"]], showlegend=False, row=1, col=column,
+            hovertemplate="%{x}: %{y:+.3f}<br>generation %{customdata[0]}, arm %{customdata[1]}<extra></extra>",
+        )  # fmt: skip
+    fig.update_yaxes(title_text="gain over the reference", col=1)
+    return _plain(fig).update_layout(height=340, margin={"l": 60, "r": 20, "t": 40, "b": 40})
+
+
+def importances(run: Run) -> go.Figure:
+    """The share of variance that each parameter explains, by both measures, with bootstrap intervals."""
+    found = importance(run)
+    fig = go.Figure()
+    for place, (name, title) in enumerate((("fanova", "fANOVA"), ("ped_anova", "PED-ANOVA"))):
+        fig.add_scatter(
+            x=found[name], y=found["parameter"], mode="markers", name=title,
+            marker={"color": COLOURS[place], "size": 10},
+            error_x={
+                "type": "data", "symmetric": False, "color": COLOURS[place], "width": 5,
+                "array": found[f"{name}_high"] - found[name], "arrayminus": found[name] - found[f"{name}_low"],
+            },
+            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        )  # fmt: skip
+    fig.update_xaxes(title="importance", range=[-0.02, 1.02])
+    fig.update_yaxes(autorange="reversed", type="category", automargin=True)
+    return _plain(fig).update_layout(height=160 + 40 * len(found), margin={"l": 60, "r": 20, "t": 40, "b": 50})
+
+
+def _plain(fig: go.Figure) -> go.Figure:
+    """The look that all figures share."""
+    return fig.update_layout(
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 14},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 60, "r": 20, "t": 30, "b": 60},
-        height=440,
         legend={"orientation": "h", "y": 1.08, "x": 0},
     )
-    return fig
+
+
+def _finished(fig: go.Figure, run: Run) -> go.Figure:
+    fig.update_xaxes(zeroline=False)
+    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[-0.02, 1.02], tickformat=".1f")
+    return _plain(fig).update_layout(margin={"l": 60, "r": 20, "t": 30, "b": 60}, height=440)
 
 
 def _axis_title(run: Run) -> str:

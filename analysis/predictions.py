@@ -5,6 +5,7 @@ Shapes: C classes, n replicates.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,14 @@ def confusion(run: Run, metric: str = "transfer_accuracy_ab") -> pd.DataFrame:
     A row an arm, replicate, s and t, with column `count`; classes are those of side a, as the class map
     has it. Pairs that never occurred are left out.
     """
-    found = _classes(run, metric)
+    return _counted(run, metric).copy()
+
+
+@functools.lru_cache(maxsize=4)
+def _counted(run: Run, metric: str) -> pd.DataFrame:
+    """Read once a run: a report asks for it more than once."""
     keys = ["arm_index", "replicate", "source", "transferred"]
-    return found.groupby(keys, observed=True).size().rename("count").reset_index()
+    return _classes(run, metric).groupby(keys, observed=True).size().rename("count").reset_index()
 
 
 def matrix(counts: pd.DataFrame, n_classes: int) -> NDArray[np.float64]:

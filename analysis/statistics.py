@@ -161,18 +161,22 @@ def detectable(n_pairs: int, power: float = 0.8, level: float = 0.05) -> float:
     return high
 
 
-def iqm(values: Floats) -> float:
-    """The interquartile mean over all axes: a quarter of the values is left out at each end (as in rliable)."""
-    return float(stats.trim_mean(values, proportiontocut=0.25, axis=None))
+def iqm(values_k: Floats) -> Floats:
+    """The interquartile mean along the last axis, (...): a quarter is left out at each end (as in rliable)."""
+    left_out = int(0.25 * values_k.shape[-1])
+    middle: Floats = np.sort(values_k, axis=-1)[..., left_out : values_k.shape[-1] - left_out].mean(-1)
+    return middle
 
 
-def probability_of_improvement(a_n: Floats, b_m: Floats) -> float:
-    """How often a value of the one beats a value of the other; a tie is half a win (as in rliable)."""
-    return float((a_n[:, None] > b_m).mean() + 0.5 * (a_n[:, None] == b_m).mean())
+def probability_of_improvement(a_n: Floats, b_m: Floats) -> Floats:
+    """How often a value of the one beats a value of the other, (...); a tie is half a win (as in rliable)."""
+    wins, ties = a_n[..., :, None] > b_m[..., None, :], a_n[..., :, None] == b_m[..., None, :]
+    share: Floats = (wins + 0.5 * ties).mean((-2, -1))
+    return share
 
 
 def percentile(
-    statistic: Callable[..., float],
+    statistic: Callable[..., Floats],
     samples: Sequence[Floats],
     level: float = 0.95,
     seed: int = 0,
@@ -180,12 +184,13 @@ def percentile(
 ) -> tuple[float, float]:
     """The ends of a percentile bootstrap interval of a statistic of samples, resampled each along its first axis.
 
-    Approximate: with 8 replicates it covers less than it says. For statistics that have no t.
+    Approximate: with 8 replicates it covers less than it says. For statistics that have no t. The statistic
+    is called once, with a leading axis of resamples.
     """
     if any(len(sample) < 2 for sample in samples):
         return math.nan, math.nan
     rng = np.random.default_rng(seed)
-    found = [statistic(*(s[rng.integers(len(s), size=len(s))] for s in samples)) for _ in range(n_resamples)]
+    found = statistic(*(s[rng.integers(len(s), size=(n_resamples, len(s)))] for s in samples))
     low, high = np.quantile(found, [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)
 

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,6 +16,7 @@ from bridgelab.metrics import LANDING
 
 from . import paper
 from .comparison import compare
+from .markup import Cells
 from .replication import MARGIN, replicate
 from .summary import Run, summarize
 
@@ -41,8 +43,6 @@ SHOWN_FID = {"fid_ab": "FID a→b", "fid_ba": "FID b→a", "fid_softmax_ab": "so
 
 DIFFERENCE = "difference from the reference"
 NUMBERS = ("mean", "sd", "ci_low", "ci_high", "mean_other_decode")
-
-Cells = list[list[str]]
 
 
 def table(run: Run) -> pd.DataFrame:
@@ -129,8 +129,21 @@ def _fid_footnote(summary: pd.DataFrame) -> str:
     return f"; FID on the judge's features, {known}".replace(",  ", ", ").replace(";  ", "; ")
 
 
-def sections(run: Run) -> Iterator[tuple[str, Cells]]:
-    """(heading, cells) of each part of the table for people; the first row of cells is the head.
+@dataclass(frozen=True)
+class Section:
+    """A part of the table for people."""
+
+    heading: str
+    cells: Cells
+    "the first row is the head"
+    arms: tuple[str, ...]
+    "the arm of each row below the head; none where rows are of no arm"
+    metrics: tuple[str | None, ...]
+    "the metric of each column"
+
+
+def sections(run: Run) -> Iterator[Section]:
+    """Each part of the table for people.
 
     A study with a ladder and a leave-one-out has a part for each, and one for the arms in neither.
     """
@@ -138,17 +151,18 @@ def sections(run: Run) -> Iterator[tuple[str, Cells]]:
     ladder, left_out = list(study["ladder"]), dict(study["leave_one_out"])
     names = list(dict.fromkeys(run.members["arm_name"].astype(str)))
     if ladder:
-        yield "adding one component at a time", _cells(run, {name: name for name in ladder})
+        yield _section(run, "adding one component at a time", {name: name for name in ladder})
     if left_out:
         rows = {run.reference: run.reference} | {f"without {what}": name for what, name in left_out.items()}
-        yield "leaving one component out", _cells(run, rows)
+        yield _section(run, "leaving one component out", rows)
     rest = {
         name: name for name in names if name not in {*ladder, *left_out.values(), *([run.reference] * bool(left_out))}
     }
     if rest:
-        yield "", _cells(run, rest)
+        yield _section(run, "", rest)
     if run.brought_in:
-        yield "brought in from elsewhere", _from_elsewhere(run)
+        cells = _from_elsewhere(run)
+        yield Section("brought in from elsewhere", cells, (), (None,) * len(cells[0]))
 
 
 def _from_elsewhere(run: Run) -> Cells:
@@ -250,7 +264,7 @@ def _records(run: Run) -> Iterator[dict[str, Any]]:
         }
 
 
-def _cells(run: Run, rows: dict[str, str]) -> Cells:
+def _section(run: Run, heading: str, rows: dict[str, str]) -> Section:
     """Rows of text for the arms of `rows` (label -> arm name), under a head."""
     found = {(r["name"], r["metric"]): r for r in _records(run)}
     with_paper = any(r["paper"] is not None for r in found.values())
@@ -266,7 +280,8 @@ def _cells(run: Run, rows: dict[str, str]) -> Cells:
         cell = [str(first["arm"][key]) for key in labels] if grid else [label]
         cell += [n, str(first["n_base"]), *(_interval(known[name, metric]) for metric in shown)]
         cells.append(cell + ([number(first["paper"])] if with_paper else []))
-    return cells
+    before, after = [None] * (len(labels) + 2), [None] * with_paper
+    return Section(heading, cells, tuple(rows.values()), (*before, *shown, *after))
 
 
 def _shown(run: Run) -> dict[str, str]:
@@ -294,8 +309,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def _markdown(run: Run) -> str:
     lines = [caption(run)]
-    for heading, cells in sections(run):
-        lines += ["", *([heading, ""] if heading else []), *aligned(cells)]
+    for section in sections(run):
+        lines += ["", *([section.heading, ""] if section.heading else []), *aligned(section.cells)]
     lines += ["", footnote(run)]
     published = against_paper(run)
     if len(published) > 1:
@@ -315,10 +330,10 @@ def aligned(cells: Cells) -> list[str]:
 
 def _latex(run: Run) -> str:
     lines = [f"% {caption(run)}", f"% {footnote(run)}"]
-    for heading, cells in sections(run):
-        head, *body = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in cells]
-        columns = "l" + "r" * (len(cells[0]) - 1)
-        lines += [f"% {heading}"] if heading else []
+    for section in sections(run):
+        head, *body = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in section.cells]
+        columns = "l" + "r" * (len(section.cells[0]) - 1)
+        lines += [f"% {section.heading}"] if section.heading else []
         lines += [
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
