@@ -14,11 +14,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .aggregates import aggregate as aggregate
 from .claims import judge_claims as judge_claims
 from .comparison import compare as compare
+from .dose_response import first_reaching as first_reaching
+from .dose_response import trend as trend
 from .export import export as export_run
+from .importance import importance as rank_parameters
 from .overview import cells as cells
 from .overview import render_overview as render_overview
+from .predictions import confusion as confusion
+from .predictions import per_class as per_class
+from .predictions import relabelled as relabelled
 from .replication import replicate as replicate
 from .summary import Run as Run
 from .summary import read_run as read_run
@@ -31,35 +38,50 @@ from .trials import compare_trials as compare_trials
 from .trials import list_trials as list_trials
 from .trials import read_trial as read_trial
 from .trials import show_trial as show_trial
+from .variance import split_variance as split_variance
+from .versus import changes as changes
+from .versus import versus as compare_runs
 
 if TYPE_CHECKING:
     from .figures import figure as figure
+    from .report import render_index as render_index
     from .report import render_report as render_report
     from .report import write_report as write_report
 
-_DRAWN = {"figure": "figures", "render_report": "report", "write_report": "report"}
+_DRAWN = {"figure": "figures", "render_index": "report", "render_report": "report", "write_report": "report"}
 """What needs Plotly loads when it is used."""
 
 __all__ = [
     "Run",
+    "aggregate",
     "caption",
     "cells",
+    "changes",
     "compare",
+    "compare_runs",
     "compare_trials",
+    "confusion",
     "export_run",
     "figure",
+    "first_reaching",
     "judge_claims",
     "list_trials",
+    "per_class",
+    "rank_parameters",
     "read_run",
     "read_trial",
+    "relabelled",
     "render",
     "render_best",
+    "render_index",
     "render_overview",
     "render_report",
     "replicate",
     "show_trial",
+    "split_variance",
     "summarize",
     "table",
+    "trend",
     "write_report",
 ]
 

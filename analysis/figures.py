@@ -168,7 +168,7 @@ def _add_paper(fig: go.Figure, run: Run, axis: pd.DataFrame) -> None:
         numbers = [
             paper.published(run.study, run.pair, str(a["arm_name"]), a["arm"], metric) for a in arms.to_dict("records")
         ]
-        there = arms.assign(paper=numbers).dropna(subset="paper")
+        there = arms.assign(paper=pd.Series(numbers, arms.index, float)).dropna(subset="paper")
         if len(there):
             fig.add_scatter(
                 x=there["position"], y=there["paper"], mode="markers", name=f"{name}, the paper", legendgroup=name,
@@ -227,7 +227,7 @@ def searched(run: Run) -> go.Figure:
     """What a search proposed, in parallel coordinates: its parameters, and the gain over the reference."""
     arms = proposals(run).dropna(subset="gain")
     names = [name for name in arms if name not in ("generation", "number", "gain", "rungs", "final", "trial_id")]
-    dimensions = [_dimension(name, arms[name]) for name in names]
+    dimensions = [_dimension(str(name), arms[name]) for name in names]
     gains = {"label": "gain at the first rung", "values": arms["gain"]}
     fig = go.Figure(
         go.Parcoords(

@@ -86,7 +86,7 @@ def _evaluated(name: str, arms: pd.DataFrame, distributions: Mapping[str, Any]) 
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     fanova = FanovaImportanceEvaluator(n_trees=N_TREES, seed=0)
-    evaluator = fanova if name == "fanova" else PedAnovaImportanceEvaluator()  # type: ignore[no-untyped-call]
+    evaluator = fanova if name == "fanova" else PedAnovaImportanceEvaluator()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts of Optuna that are new
         try:

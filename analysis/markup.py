@@ -45,9 +45,7 @@ def _table(heading: str, head: Sequence[str], rows: Iterable[Sequence[str]], wid
     kind = ' class="wide"' if wide else ""
     top = "".join(f'<th scope="col">{text(cell)}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        f'{title}<div class="scroll"><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return f'{title}<div class="scroll"><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def drawn(fig: Any, name: str, said: str) -> str:
@@ -61,4 +59,5 @@ Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true, displayModeBar: f
 
 def data(name: str, kind: str, content: str) -> str:
     """Text that the page carries and does not show."""
-    return f'<script type="{kind}" id="{name}">{content.replace("</", "<\\/")}</script>'
+    kept = content.replace("</", "<\\/")
+    return f'<script type="{kind}" id="{name}">{kept}</script>'

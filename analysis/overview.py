@@ -8,6 +8,7 @@ import pandas as pd
 
 from . import tables
 from .claims import NOT_RUN, judge_claims
+from .markup import Cells
 from .replication import replicate
 from .summary import Run
 
@@ -25,7 +26,7 @@ def cells(runs: Sequence[Run]) -> pd.DataFrame:
     return whole[[*front, *(name for name in whole if name not in front)]]
 
 
-def cell_rows(runs: Sequence[Run]) -> tables.Cells:
+def cell_rows(runs: Sequence[Run]) -> Cells:
     """`cells` as text, under a head."""
     rows = [["table", "pair", "recipe", "arm", "metric", "n", "ours", "paper", "verdict"]]
     for row in cells(runs).to_dict("records"):
@@ -36,7 +37,7 @@ def cell_rows(runs: Sequence[Run]) -> tables.Cells:
     return rows
 
 
-def claim_rows(runs: Sequence[Run]) -> tables.Cells:
+def claim_rows(runs: Sequence[Run]) -> Cells:
     """`judge_claims` as text, under a head."""
     rows = [["claim", "of the paper", "here", "evidence"]]
     for row in judge_claims(runs).to_dict("records"):

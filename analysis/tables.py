@@ -79,15 +79,15 @@ def footnote(run: Run) -> str:
         f"mean [95 % Student-t interval over n replicates], on {n_eval} test items, transferred from the {how} of q; "
         "n_base: pairs of base models"
     )
-    shown = summary[summary["metric"].isin(_shown(run))]
-    if (shown["interval"] == "studentized").any():
+    of_shown = summary[summary["metric"].isin(shown(run))]
+    if (of_shown["interval"] == "studentized").any():
         text += "; *: studentized bootstrap, the replicates are skewed"
-    if shown["bimodal"].any():
+    if of_shown["bimodal"].any():
         text += "; two groups: the median stands for replicates that have no mean worth the name"
-    text += _fid_footnote(shown)
-    if (shown["n"] < shown["n_planned"]).any():
+    text += _fid_footnote(of_shown)
+    if (of_shown["n"] < of_shown["n_planned"]).any():
         text += "; n/planned where trials failed, are left out or are still to run"
-    return text + _base_footnote(run, shown) + "".join(f"; {line}" for line in excluded(run))
+    return text + _base_footnote(run, of_shown) + "".join(f"; {line}" for line in excluded(run))
 
 
 def _base_footnote(run: Run, shown: pd.DataFrame) -> str:
@@ -174,6 +174,16 @@ def _from_elsewhere(run: Run) -> Cells:
         n = "-" if row["n"] is None else str(row["n"])
         cells.append([row["arm_name"], metric, n, number(row["mean"]) + interval, row["source"]])
     return cells
+
+
+def best(run: Run) -> tuple[str, float] | None:
+    """The arm with the best mean of the primary metric so far, and that mean; None while no trial has ended."""
+    found = summarize(run)
+    found = found[(found["metric"] == run.definition["study"]["primary_metric"]) & (found["n"] > 0)]
+    if found.empty:
+        return None
+    row = found.sort_values("mean").iloc[-1]
+    return str(row["arm_name"]), float(row["mean"])
 
 
 def render_best(run: Run, n: int = 5) -> str:
@@ -270,21 +280,21 @@ def _section(run: Run, heading: str, rows: dict[str, str]) -> Section:
     with_paper = any(r["paper"] is not None for r in found.values())
     grid = bool(run.definition["study"]["grid"])
     labels = list(run.varied) if grid else ["arm"]
-    shown = _shown(run)
+    metrics = shown(run)
     known = {(str(row["arm_name"]), row["metric"]): row for row in summarize(run).to_dict("records")}
-    head = [*labels, "n", "n_base", *shown.values(), *(["paper a→b"] if with_paper else [])]
+    head = [*labels, "n", "n_base", *metrics.values(), *(["paper a→b"] if with_paper else [])]
     cells = [head]
     for label, name in rows.items():
-        first = found[name, next(iter(shown))]
+        first = found[name, next(iter(metrics))]
         n = str(first["n"]) if first["n"] == first["n_planned"] else f"{first['n']}/{first['n_planned']}"
         cell = [str(first["arm"][key]) for key in labels] if grid else [label]
-        cell += [n, str(first["n_base"]), *(_interval(known[name, metric]) for metric in shown)]
+        cell += [n, str(first["n_base"]), *(_interval(known[name, metric]) for metric in metrics)]
         cells.append(cell + ([number(first["paper"])] if with_paper else []))
     before, after = [None] * (len(labels) + 2), [None] * with_paper
-    return Section(heading, cells, tuple(rows.values()), (*before, *shown, *after))
+    return Section(heading, cells, tuple(rows.values()), (*before, *metrics, *after))
 
 
-def _shown(run: Run) -> dict[str, str]:
+def shown(run: Run) -> dict[str, str]:
     """The metrics that a run's table shows, and their headings."""
     measured = set(run.values["metric"])
     also = {name: heading for name, heading in SHOWN_TOO.items() if name in measured}

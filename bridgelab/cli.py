@@ -174,6 +174,7 @@ def sweep(
     run = analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id)
     report_path = f"reports/{resolved.study.name}.html"
     Lab(lab).publish(report_path, analysis.render_report([run]).encode())
+    Lab(lab).publish("reports/index.html", analysis.render_index(lab).encode())
     if as_json:
         done = {
             "run": outcome.n_run,
