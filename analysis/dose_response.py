@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from . import statistics
 from .summary import Run
 
 TARGETS = (0.5, 0.8, 0.9, 0.95)
@@ -71,21 +70,12 @@ def first_reaching(
             low, high = (int(q) for q in np.quantile(firsts, [0.025, 0.975], method="inverted_cdf"))
         named = [None if place == len(values) else values[place] for place in (at, low, high)]
         rows.append(dict(zip(("target", "value", "low", "high"), (target, *named), strict=True)))
-    return pd.DataFrame(rows).astype({name: object for name in ("value", "low", "high")})
+    columns = ("target", "value", "low", "high")
+    # As objects: a count stays whole beside a None.
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in columns})
 
 
 def _first(means_P: NDArray[np.float64], target: float) -> int:
     """The place from which on every mean is at least the target; P where there is none."""
     short = np.flatnonzero(means_P < target)
     return int(short[-1]) + 1 if len(short) else 0
-
-
-def band(run: Run, metric: str) -> pd.DataFrame:
-    """Along the axis: value, n, mean and the ends of the preferred 95 % interval."""
-    values, table_nP = by_place(run, metric)
-    rows = []
-    for place, value in enumerate(values):
-        low, high, interval = statistics.preferred(table_nP[:, place])
-        mean = float(table_nP[:, place].mean()) if len(table_nP) else math.nan
-        rows.append({"value": value, "n": len(table_nP), "mean": mean, "low": low, "high": high, "interval": interval})
-    return pd.DataFrame(rows)

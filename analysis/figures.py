@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -21,6 +22,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 """Told apart by colour-blind readers."""
 MOST_MATRICES = 9
 """Of more arms the first ones are drawn."""
+HIGH = 0.5
+"""Where everything is above, the axis starts below the lowest value and not at 0: dots show no area."""
 SPREAD = 0.1
 """How far the two directions and their dots stand beside each other."""
 
@@ -133,7 +136,7 @@ def forest(run: Run) -> go.Figure:
     )  # fmt: skip
     fig.add_vline(x=0, line={"color": "#888", "width": 1})
     fig = _finished(fig, run)
-    fig.update_xaxes(title=f"transfer accuracy minus that of '{run.reference}'", tickformat="+.2f")
+    fig.update_xaxes(title=f"transfer accuracy minus that of '{run.reference}'", tickformat="+.3~f")
     fig.update_yaxes(title=None, range=None, autorange="reversed", type="category", automargin=True)
     return fig.update_layout(height=150 + 42 * len(found), margin_t=60, legend_y=1 + 50 / (40 + 42 * len(found)))
 
@@ -297,8 +300,15 @@ def _plain(fig: go.Figure) -> go.Figure:
 
 def _finished(fig: go.Figure, run: Run) -> go.Figure:
     fig.update_xaxes(zeroline=False)
-    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[-0.02, 1.02], tickformat=".1f")
+    lowest = min((float(np.nanmin(trace.y)) for trace in fig.data if _has_numbers(trace)), default=0.0)
+    start = -0.02 if lowest < HIGH else lowest - 0.25 * (1.02 - lowest)
+    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[start, 1.02])
     return _plain(fig).update_layout(margin={"l": 60, "r": 20, "t": 30, "b": 60}, height=440)
+
+
+def _has_numbers(trace: Any) -> bool:
+    y = np.asarray(trace.y)
+    return y.dtype.kind == "f" and bool(np.isfinite(y).any())
 
 
 def _axis_title(run: Run) -> str:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 REFERENCE = 0
 FEWEST = 16
 """With fewer arms nothing is said."""
-N_TREES = 32
-N_RESAMPLES = 40
+N_TREES = 16
+N_RESAMPLES = 30
 
 
 def proposals(run: Run) -> pd.DataFrame:

@@ -49,8 +49,8 @@ def paragraph(run: Run) -> Iterator[str]:
     yield (
         f"Arms are compared with '{run.reference}' on {study['primary_metric']}, by an exact sign-flip test of the "
         "pairs with Holm's correction over the arms; all else in this report is exploratory. Intervals are "
-        "Student's t over replicates, or the studentized bootstrap where replicates are skewed; against the paper they are over "
-        "replicates and test items."
+        "Student's t over replicates, or the studentized bootstrap where replicates are skewed; against the "
+        "paper they are over replicates and test items."
     )
 
 
@@ -64,8 +64,8 @@ def _of_base_models(base: dict[str, Any]) -> Iterator[str]:
         )
     if judge is not None:
         yield (
-            f"The judge of each domain is a classifier ({judge['kind']}) trained for {judge['n_steps']:,} steps and "
-            "kept at its best validation accuracy."
+            f"The judge of each domain is a classifier ({judge.get('kind', 'mlp')}) trained for {judge['n_steps']:,} "
+            "steps and kept at its best validation accuracy."
         )
 
 

@@ -240,7 +240,7 @@ judge of its domain takes it for. Interpolations are those of '{text(run.referen
 
 def confusion(run: Run, number: int) -> str:
     """Which class becomes which, and what a renaming would make of it."""
-    if predictions.confusion(run, AB).empty:
+    if any(predictions.confusion(run, metric).empty for metric in figures.DIRECTIONS):
         return ""
     parts = []
     for metric, (name, _) in figures.DIRECTIONS.items():

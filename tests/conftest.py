@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ MakeTrial = Callable[..., TrialSpec]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests on real data from outside are there where BRIDGELAB_DATA names a folder of it."""
-    if "BRIDGELAB_DATA" not in os.environ:
-        on_data = [item for item in items if item.get_closest_marker("data")]
-        config.hook.pytest_deselected(items=on_data)
-        items[:] = [item for item in items if item not in on_data]
+    """What a test needs from outside: BRIDGELAB_DATA names a folder of real data, Chromium is installed."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    there = {"data": "BRIDGELAB_DATA" in os.environ, "browser": chromium is not None}
+    without = [item for item in items if any(item.get_closest_marker(name) and not there[name] for name in there)]
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in without]
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,7 @@ MISTAKES = [
     ("plan label_efficiency --set bridge.n_steps=many", "valid integer"),
     ("plan label_efficiency --set bridge.n_steps", "key=value"),
     ("plan label_efficiency --sedes 3", "--seeds"),
-    ("plan label_efficiency --seeds many", "'--seeds'"),
+    ("plan label_efficiency --seeds many", "--seeds many"),
     ("plan label_efficiency --seeds 0", "1 or more"),
     ("plan label_efficiency --pack none", "or auto"),
     ("plan label_efficiency --data nowhere", "no such folder"),

@@ -45,7 +45,7 @@ def report(lab, fill) -> str:
 
 
 def test_a_report_asks_for_nothing_from_a_network(report: str) -> None:
-    assert read(report).addresses == ["data:,"]
+    assert all(address.startswith("data:") for address in read(report).addresses)
     assert "@import" not in report.split("<script>")[0]
 
 
