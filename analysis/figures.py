@@ -294,7 +294,7 @@ def _plain(fig: go.Figure) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 14},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.08, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
 
 
@@ -303,7 +303,7 @@ def _finished(fig: go.Figure, run: Run) -> go.Figure:
     lowest = min((float(np.nanmin(trace.y)) for trace in fig.data if _has_numbers(trace)), default=0.0)
     start = -0.02 if lowest < HIGH else lowest - 0.25 * (1.02 - lowest)
     fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[start, 1.02])
-    return _plain(fig).update_layout(margin={"l": 60, "r": 20, "t": 30, "b": 60}, height=440)
+    return _plain(fig).update_layout(margin={"l": 60, "r": 20, "t": 60, "b": 60}, height=460)
 
 
 def _has_numbers(trace: Any) -> bool:

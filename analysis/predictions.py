@@ -35,7 +35,9 @@ def confusion(run: Run, metric: str = "transfer_accuracy_ab") -> pd.DataFrame:
 def _counted(run: Run, metric: str) -> pd.DataFrame:
     """Read once a run: a report asks for it more than once."""
     keys = ["arm_index", "replicate", "source", "transferred"]
-    return _classes(run, metric).groupby(keys, observed=True).size().rename("count").reset_index()
+    rows = read_predictions(run)
+    of_way = rows[rows["direction"] == WAYS[metric]]
+    return of_way.groupby(keys, observed=True).size().rename("count").reset_index()
 
 
 def matrix(counts: pd.DataFrame, n_classes: int) -> NDArray[np.float64]:
@@ -76,19 +78,21 @@ def relabelled(run: Run, metric: str = "transfer_accuracy_ab") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm_index", "replicate", "accuracy", "relabelled"])
 
 
-def _classes(run: Run, metric: str) -> pd.DataFrame:
-    """arm_index, replicate, source, transferred of every test item of every trial with a value."""
-    trials = run.values.loc[run.values["metric"] == metric, ["arm_index", "replicate", "trial_id"]]
-    decode = run.members.drop_duplicates(["arm_index"]).set_index("arm_index")["decode"].astype(str)
+@functools.lru_cache(maxsize=2)
+def read_predictions(run: Run) -> pd.DataFrame:
+    """The predictions on test behind a run's table, a row an arm, replicate, direction and item; read once a run.
+
+    Columns: arm_index, replicate, trial_id, direction, item, original, source, transferred, reconstructed (classes).
+    """
+    trials = run.values[["arm_index", "replicate", "trial_id"]].drop_duplicates()
+    shown = run.members.drop_duplicates("arm_index").set_index("arm_index")[["decode", "judge_id"]].astype(str)
+    trials = trials.merge(shown, left_on="arm_index", right_index=True)
     where: Any = pc.field("trial_id").isin(trials["trial_id"].unique()) & (pc.field("split") == "test")
-    where &= pc.field("direction") == WAYS[metric]
-    rows = Results(run.lab).read("predictions", where=where)
-    columns = ["trial_id", "attempt", "decode", "judge_id", "source", "transferred"]
-    frame: pd.DataFrame = rows.select(columns).to_pandas()
-    frame = frame.astype({"trial_id": str, "decode": str, "judge_id": str})
-    frame = frame[frame["attempt"] == frame.groupby("trial_id")["attempt"].transform("max")]
-    judges = run.members.drop_duplicates("arm_index").set_index("arm_index")["judge_id"].astype(str)
-    wanted = trials.assign(decode=trials["arm_index"].map(decode), judge_id=trials["arm_index"].map(judges))
-    return wanted.merge(frame, on=["trial_id", "decode", "judge_id"])[
-        ["arm_index", "replicate", "source", "transferred"]
-    ]
+    where &= pc.field("decode").isin(trials["decode"].unique())
+    classes = ["original", "source", "transferred", "reconstructed"]
+    keys = ["trial_id", "attempt", "judge_id", "decode", "direction", "item"]
+    frame: pd.DataFrame = Results(run.lab).read("predictions", where=where).select([*keys, *classes]).to_pandas()
+    latest = frame["attempt"] == frame.groupby("trial_id", observed=True)["attempt"].transform("max")
+    frame = frame[latest].astype({name: "string" for name in ("trial_id", "judge_id", "decode", "direction")})
+    found = trials.merge(frame, on=["trial_id", "decode", "judge_id"])
+    return found[["arm_index", "replicate", "trial_id", "direction", "item", *classes]]

@@ -5,18 +5,17 @@ Shapes: n replicates, m test items.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bridgelab.results import Results
-
 from . import paper, statistics
+from .predictions import read_predictions
 from .summary import Run
 
 MARGIN = 0.02
@@ -37,6 +36,11 @@ def replicate(run: Run) -> pd.DataFrame:
     within MARGIN of the paper's number, higher or lower where the 95 % interval lies outside, else
     inconclusive. Empty where the paper has nothing to compare with.
     """
+    return _replicated(run).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _replicated(run: Run) -> pd.DataFrame:
     return pd.DataFrame(list(_rows(run)))
 
 
@@ -58,7 +62,7 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
 def _compared(run: Run, arm: dict[Any, Any], prefix: str, metric: str, number: float) -> dict[str, Any]:
     found = run.values[(run.values["arm_index"] == arm["arm_index"]) & (run.values["metric"] == metric)]
     values_n = found["value"].to_numpy(float)
-    items_m = item_means(run, list(found["trial_id"]), str(arm["decode"]), prefix, metric)
+    items_m = item_means(run, int(arm["arm_index"]), prefix, metric)
     narrow, wide = (statistics.over_items(values_n, items_m, level) for level in (0.90, 0.95))
     return {
         "n": len(values_n),
@@ -88,16 +92,11 @@ def _verdict(
     return "lower" if wide[1] < number - MARGIN else "inconclusive"
 
 
-def item_means(run: Run, trial_ids: list[str], decode: str, prefix: str, metric: str) -> NDArray[np.float64]:
-    """How often each test item was right over some trials, (m,), from the stored predictions."""
+def item_means(run: Run, arm_index: int, prefix: str, metric: str) -> NDArray[np.float64]:
+    """How often each test item was right over an arm's replicates, (m,), from the stored predictions."""
     way = metric.removeprefix(f"{prefix}_")
-    direction = {"a": "ab", "b": "ba"}.get(way, way)
-    where = pc.field("trial_id").isin(trial_ids) & (pc.field("split") == "test")
-    where &= (pc.field("decode") == decode) & (pc.field("direction") == direction)
-    columns = list(RIGHT[prefix])
-    rows = Results(run.lab).read("predictions", where=where).select(["item", *columns])
-    right = pc.equal(rows[columns[0]], rows[columns[1]]).to_numpy()
-    means: NDArray[np.float64] = (
-        pd.Series(right.astype(float)).groupby(rows["item"].to_numpy()).mean().to_numpy(np.float64)
-    )
-    return means
+    rows = read_predictions(run)
+    rows = rows[(rows["arm_index"] == arm_index) & (rows["direction"] == {"a": "ab", "b": "ba"}.get(way, way))]
+    one, other = RIGHT[prefix]
+    right = (rows[one] == rows[other]).astype(float)
+    return np.asarray(right.groupby(rows["item"]).mean(), np.float64)

@@ -31,8 +31,8 @@ def run(lab, fill, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_item_means_say_how_often_each_item_was_right(run) -> None:
-    trials = run.members.loc[run.members["arm_name"] == "n_labels=10", "trial_id"].tolist()
-    means = item_means(run, trials, "mean", "transfer_accuracy", "transfer_accuracy_ab")
+    arm_index = int(run.members.loc[run.members["arm_name"] == "n_labels=10", "arm_index"].iloc[0])
+    means = item_means(run, arm_index, "transfer_accuracy", "transfer_accuracy_ab")
     assert means.tolist() == [1.0] * 4 + [0.5] * 6 + [0.0] * 10
 
 
