@@ -19,6 +19,7 @@ from .claims import judge_claims as judge_claims
 from .comparison import compare as compare
 from .dose_response import first_reaching as first_reaching
 from .dose_response import trend as trend
+from .effects import effects as list_effects
 from .export import export as export_run
 from .importance import importance as rank_parameters
 from .overview import cells as cells
@@ -65,6 +66,7 @@ __all__ = [
     "figure",
     "first_reaching",
     "judge_claims",
+    "list_effects",
     "list_trials",
     "per_class",
     "rank_parameters",

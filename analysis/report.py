@@ -20,6 +20,7 @@ IN_ORDER = (
     sections.main_table,
     sections.against_paper,
     sections.differences,
+    sections.acting,
     sections.figure,
     sections.search,
     sections.pictures,

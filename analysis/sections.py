@@ -152,6 +152,16 @@ def differences(run: Run, number: int) -> str:
 <p class="quiet">{text(tables.differences_footnote(run))}.</p>"""
 
 
+def acting(run: Run, number: int) -> str:
+    """Of a full grid: what each key does, and whether two act together."""
+    cells = tables.effect_rows(run)
+    if len(cells) == 1:
+        return ""
+    said = tables.EFFECTS_FOOTNOTE
+    return f"""<h2>Each key by itself, and two together</h2>{table("", cells)}
+<p class="quiet">{text(said[0].upper() + said[1:])}.</p>"""
+
+
 def figure(run: Run, number: int) -> str:
     """The means over what varies; of a number, its trend and the first value that is enough."""
     is_curve = dose_response.varies_a_number(run)

@@ -16,6 +16,7 @@ from bridgelab.metrics import LANDING
 
 from . import paper
 from .comparison import compare
+from .effects import effects
 from .markup import Cells
 from .replication import MARGIN, replicate
 from .summary import Run, summarize
@@ -231,6 +232,23 @@ def differences_footnote(run: Run) -> str:
     return text
 
 
+def effect_rows(run: Run) -> Cells:
+    """Main effects and interactions of a full grid as text, under a head; the head alone where there is none."""
+    cells = [["effect", "replicates", "difference", "p", "p (Holm)", "verdict"]]
+    for row in effects(run).to_dict("records"):
+        mark = "*" if row["interval"] == "studentized" else ""
+        difference = f"{row['difference']:+.4f} [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]{mark}"
+        p_values = ["-" if math.isnan(row[name]) else f"{row[name]:.3f}" for name in ("p", "p_holm")]
+        cells.append([row["effect"], str(row["n"]), difference, *p_values, row["verdict"]])
+    return cells
+
+
+EFFECTS_FOOTNOTE = (
+    "each key by itself, averaged over every combination of the others within the replicate, then each two together "
+    "(a difference of differences); exact sign-flip test, Holm over the main effects, and over the interactions"
+)
+
+
 def against_paper(run: Run) -> Cells:
     """Each published number with ours as text, under a head; the head alone where there is none."""
     cells = [["arm", "metric", "n", "ours", "paper", "verdict"]]
@@ -328,6 +346,9 @@ def _markdown(run: Run) -> str:
     compared = differences(run)
     if len(compared) > 1:
         lines += ["", f"against {run.reference}", "", *aligned(compared), "", differences_footnote(run)]
+    acting = effect_rows(run)
+    if len(acting) > 1:
+        lines += ["", "each key by itself, and two together", "", *aligned(acting), "", EFFECTS_FOOTNOTE]
     return "\n".join(lines)
 
 
