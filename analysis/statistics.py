@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -139,26 +139,6 @@ def over_items(values_n: Floats, item_means_m: Floats, level: float = 0.95) -> t
     freedom = total**2 / (seeds**2 / (n - 1) + items**2 / (m - 1))
     half = float(special.stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(total)
     return mean - half, mean + half
-
-
-def detectable(n_pairs: int, power: float = 0.8, level: float = 0.05) -> float:
-    """The paired difference, in standard deviations of the differences, that n pairs show in `power` of all studies.
-
-    By Student's t at the given level; inf for fewer than two pairs.
-    """
-    if n_pairs < 2:
-        return math.inf
-    freedom = n_pairs - 1
-    critical = float(special.stdtrit(freedom, 1 - level / 2))
-
-    def missed(effect: float) -> float:
-        return float(stats.nct.cdf(critical, freedom, effect * math.sqrt(n_pairs)))
-
-    low, high = 0.0, 50.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if missed(middle) > 1 - power else (low, middle)
-    return high
 
 
 def iqm(values_k: Floats) -> Floats:

@@ -16,7 +16,8 @@ from rich.text import Text
 from .config import Categorical, Float, Int
 from .health import Check
 from .ledger import Status
-from .planning import Plan, SearchPlan, available_cpus, can_show
+from .planning import Plan, SearchPlan, available_cpus
+from .power import can_show
 from .reproducing import NOT_YET, Whole
 from .sweeping import Outcome
 
@@ -132,7 +133,7 @@ def plan_text(found: Plan) -> str:
         "time": f"about {seconds_text(found.seconds)} on {found.n_workers} CPU cores"
         if found.packs
         else "nothing to run",
-        "can show": can_show(resolved.n_replicates),
+        "can show": can_show(resolved.n_replicates, len(resolved.arms) - 1),
     }
     return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
 
@@ -152,7 +153,7 @@ def search_text(found: SearchPlan) -> str:
         "time": f"about {seconds_text(found.seconds)} on {found.n_workers} CPU cores"
         if found.seconds
         else "nothing to run",
-        "can show": can_show(start.n_replicates),
+        "can show": can_show(start.n_replicates, s.n_confirmed),
     }
     return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import heapq
 import json
+import socket
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,8 @@ from .specs import BaseModelJob, Entry, ModelSpec, shape_of
 
 RAY_START_S = 12.0
 """Ray, and torch in its workers, until the first step."""
-N_TIMED = 64
-"""How many finished trials of a shape the expected time is taken from."""
+N_TIMED = 16
+"""From so many of a shape's latest trials the expected time is taken: what a machine does now, not what it once did."""
 GUESSED_EVALUATION_S = 0.2
 
 
@@ -55,15 +57,17 @@ def makespan(seconds: Iterable[float], n_workers: int) -> float:
 
 
 def trial_paces(lab: Lab) -> dict[str, Pace]:
-    """By shape, from the latest finished trials of the lab."""
-    columns = ["state", "config", "steps", "train_s", "evaluate_s", "finished_at"]
+    """By shape, from the latest finished trials of the lab: of this machine, where it has any."""
+    columns = ["state", "config", "steps", "train_s", "evaluate_s", "host", "finished_at"]
     trials = Results(lab).read("trials").select(columns).to_pylist()
     done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
-    timed: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
-    for trial in done[-N_TIMED * 8 :]:
-        shape = shape_of(json.loads(trial["config"]))
-        timed[shape].append((trial["train_s"] / trial["steps"], trial["evaluate_s"]))
-    return {shape: Pace(*map(_mean, zip(*latest[-N_TIMED:], strict=True))) for shape, latest in timed.items()}
+    here = socket.gethostname()
+    timed: dict[str, dict[bool, list[tuple[float, float]]]] = {}
+    for trial in done[-N_TIMED * 32 :]:
+        by_place = timed.setdefault(shape_of(json.loads(trial["config"])), {True: [], False: []})
+        by_place[trial["host"] == here].append((trial["train_s"] / trial["steps"], trial["evaluate_s"]))
+    latest = {shape: (of[True] or of[False])[-N_TIMED:] for shape, of in timed.items()}
+    return {shape: Pace(*map(statistics.median, zip(*seconds, strict=True))) for shape, seconds in latest.items()}
 
 
 def model_paces(lab: Lab) -> dict[str, float]:

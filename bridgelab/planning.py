@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy import special
-
 from .config import PIXEL_SYSTEMS, Side, Study, content_id
 from .domains import Split
 from .duration import expected_seconds
@@ -312,28 +310,6 @@ def missing_jobs(lab: Lab, wanted: Iterable[BaseModelJob]) -> tuple[tuple[ModelS
         if job.spec.latents_id not in latents or (job.spec.kind != "identity" and job.spec.model_id not in models)
     ]
     return tuple(j for j in judges if j.kind != "rule" and j.model_id not in models), tuple(missing)
-
-
-def can_show(n: int) -> str:
-    """What n replicates can show at best, in words.
-
-    Arms of one replicate share seeds and base models, so they can be compared in pairs. An exact two-sided
-    sign-flip test has the smallest p 2 / 2^n; Holm's correction divides 0.05 by the number of comparisons.
-    """
-    if n < 2:
-        return "one replicate: no interval and no comparison; use --seeds 8 or more"
-    half_width = special.stdtrit(n - 1, 0.975) / math.sqrt(n)
-    smallest_p = 2 / 2**n
-    interval = f"95 % intervals reach {half_width:.2f} standard deviations to each side"
-    comparisons = math.floor(min(1000.0, 0.05 / smallest_p))
-    if comparisons == 0:
-        return (
-            f"{n} replicates: {interval}; no paired test can reach p < 0.05 (smallest p {smallest_p:.3f}): underpowered"
-        )
-    return (
-        f"{n} replicates: {interval}; paired tests reach p = {smallest_p:.2g}, "
-        f"enough for {comparisons}{' or more' * (comparisons == 1000)} comparisons (Holm)"
-    )
 
 
 def search_as_json(found: SearchPlan) -> dict[str, Any]:

@@ -68,6 +68,7 @@ ORDER = [
     "bridgelab.declarations",
     "bridgelab.duration",
     "bridgelab.planning",
+    "bridgelab.power",
     "bridgelab.publication",
     "bridgelab.panels",
     "bridgelab.session",

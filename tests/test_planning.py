@@ -1,9 +1,12 @@
 """A plan says what a sweep would do, and does nothing."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from bridgelab.bridge.pack import Pack
 from bridgelab.config import VAEConfig, canonical_json
@@ -11,8 +14,10 @@ from bridgelab.duration import RAY_START_S, expected_seconds, makespan, trial_pa
 from bridgelab.errors import InvalidValueError
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease
-from bridgelab.planning import as_json, can_show, plan
+from bridgelab.planning import as_json, plan
+from bridgelab.power import can_show, detectable
 from bridgelab.publication import manifest, publish_rows
+from bridgelab.results import Results
 from bridgelab.specs import Entry, ModelSpec
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
@@ -159,6 +164,27 @@ def test_the_last_job_ends_when_each_free_worker_took_the_next_one() -> None:
 )
 def test_a_plan_says_what_so_many_replicates_can_show(n: int, said: str) -> None:
     assert said in can_show(n)
+
+
+def test_more_arms_than_replicates_can_tell_apart_are_said_to_be() -> None:
+    assert "the 26 here reach 0.2 at best: underpowered, --seeds 11 is enough" in can_show(8, 26)
+    assert "underpowered" not in can_show(11, 26)
+
+
+def test_a_difference_that_eight_pairs_show_in_four_of_five_studies() -> None:
+    differences = np.random.default_rng(5).normal(detectable(8), 1, (4_000, 8))
+    p = stats.ttest_1samp(differences, 0, axis=1).pvalue
+    assert (p < 0.05).mean() == pytest.approx(0.8, abs=0.03)
+    assert math.isinf(detectable(1))
+
+
+def test_the_time_is_that_of_this_machine_now(lab: Lab, around) -> None:
+    finish(lab, around, SMOKE)
+    shape = resolve("component_ablation", SMOKE).members[0].trial.shape
+    rows = Results(lab).read("trials").to_pylist()
+    far = [row | {"trial_id": f"far{i}", "host": "elsewhere", "train_s": 1e6} for i, row in enumerate(rows)]
+    Results(lab).write("trials", "far", far)
+    assert trial_paces(lab)[shape].step_s < 1
 
 
 def test_an_entry_is_known_by_its_trial_and_attempt(make_trial) -> None:

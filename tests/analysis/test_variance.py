@@ -60,11 +60,3 @@ def test_the_component_of_one_factor_is_that_of_the_analysis_of_variance() -> No
     assert stats.f_oneway(*groups).statistic == pytest.approx(between / 3 / within)
     found, _, _ = statistics.variance_of(between, 3, 3, within, 8)
     assert found == pytest.approx((between / 3 - within) / 3)
-
-
-def test_a_difference_that_eight_pairs_show_in_four_of_five_studies() -> None:
-    effect = statistics.detectable(8)
-    rng = np.random.default_rng(5)
-    p = stats.ttest_1samp(rng.normal(effect, 1, (4_000, 8)), 0, axis=1).pvalue
-    assert (p < 0.05).mean() == pytest.approx(0.8, abs=0.03)
-    assert math.isinf(statistics.detectable(1))

@@ -1,0 +1,54 @@
+"""What a number of replicates can show at best, before anything has run. Imports neither torch nor ray."""
+
+from __future__ import annotations
+
+import math
+
+from scipy import special
+
+LEVEL = 0.05
+POWER = 0.8
+
+
+def can_show(n: int, n_comparisons: int = 0) -> str:
+    """What n replicates can show, in words, of so many arms that are compared with a reference.
+
+    Arms of one replicate share seeds and base models, so they can be compared in pairs. An exact two-sided
+    sign-flip test has the smallest p 2 / 2^n; Holm's correction divides 0.05 by the number of comparisons.
+    """
+    if n < 2:
+        return "one replicate: no interval and no comparison; use --seeds 8 or more"
+    half_width = special.stdtrit(n - 1, 1 - LEVEL / 2) / math.sqrt(n)
+    smallest_p = 2 / 2**n
+    interval = f"95 % intervals reach {half_width:.2f} standard deviations to each side"
+    comparisons = math.floor(min(1000.0, LEVEL / smallest_p))
+    if comparisons == 0:
+        return (
+            f"{n} replicates: {interval}; no paired test can reach p < 0.05 (smallest p {smallest_p:.3f}): underpowered"
+        )
+    said = (
+        f"{n} replicates: {interval}, and a paired difference of {detectable(n):.2f} of its own is shown in four of "
+        f"five studies; paired tests reach p = {smallest_p:.2g}, "
+        f"enough for {comparisons}{' or more' * (comparisons == 1000)} comparisons (Holm)"
+    )
+    if n_comparisons <= comparisons:
+        return said
+    enough = math.ceil(math.log2(2 * n_comparisons / LEVEL))
+    least = min(1.0, n_comparisons * smallest_p)
+    return f"{said}; the {n_comparisons} here reach {least:.2g} at best: underpowered, --seeds {enough} is enough"
+
+
+def detectable(n_pairs: int) -> float:
+    """The paired difference, in its own standard deviations, that n pairs show with POWER by Student's t.
+
+    inf for fewer than two pairs.
+    """
+    if n_pairs < 2:
+        return math.inf
+    critical = float(special.stdtrit(n_pairs - 1, 1 - LEVEL / 2))
+    low, high = 0.0, 50.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        missed = float(special.nctdtr(n_pairs - 1, middle * math.sqrt(n_pairs), critical))
+        low, high = (middle, high) if missed > 1 - POWER else (low, middle)
+    return high
