@@ -34,6 +34,7 @@ ORDER = [
     "bridgelab.domains.folder",
     "bridgelab.base_models",
     "bridgelab.base_models.vae",
+    "bridgelab.base_models.wavegan",
     "bridgelab.base_models.classifier",
     "bridgelab.base_models.checkpoint",
     "bridgelab.base_models.shift",
