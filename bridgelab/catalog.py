@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .config import ClassifierConfig, Settings, VAEConfig, canonical
+from .config import ClassifierConfig, Settings, VAEConfig, WaveGANConfig, canonical
 from .errors import LabError, UnknownNameError
 from .keys import value_in, value_of, with_keys
 from .lab import Lab
@@ -115,7 +115,7 @@ def _name_what_differs(study: str, members: pa.Table, chosen: Selection) -> None
 def _typed(key: str, value: Any) -> Any:
     """The value of a setting as a run has it. Raises UnknownNameError or InvalidValueError."""
     any_settings = Settings(
-        vae_a=VAEConfig(), vae_b=VAEConfig(), judge_a=ClassifierConfig(), judge_b=ClassifierConfig()
+        vae_a=VAEConfig(), wavegan_b=WaveGANConfig(), judge_a=ClassifierConfig(), judge_b=ClassifierConfig()
     )
     return value_of(with_keys(any_settings, {key: value}), key)
 

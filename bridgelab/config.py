@@ -166,23 +166,31 @@ class WaveGANConfig:
 class RejectionConfig:
     """How latents of a base model that cannot encode are drawn: from its prior, kept by the judge's confidence."""
 
-    rule: Literal["top_k", "threshold"] = "top_k"
-    "of each class the most confident once it was drawn often enough; or all that are as confident as real samples"
-    n_per_class: Count = 1_700
+    rule: Literal["top_k", "threshold", "likeliest"] = "top_k"
+    "top_k: of each class the most confident, once it was drawn often enough. threshold: those that come first and are "
+    "as confident as real samples. likeliest: of so many draws those in which the judge sees most of a class, be its "
+    "first choice another: for tests with a GAN that has not learned all classes, whose labels mean little"
+    n_per_class: Annotated[int, Field(ge=3, le=1_000_000, strict=True)] = 1_700
     "latents that are kept"
     n_drawn_per_class: Count = 7_000
-    "of top_k: so often every class is drawn before the best are kept"
+    "of top_k: so often every class is drawn before the best are kept; of likeliest: on average"
     real_share: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.5
     "of threshold: the share of real validation samples that would pass, which makes the threshold fit the judge"
     most_draws: Annotated[int, Field(ge=1, le=100_000_000, strict=True)] = 2_000_000
     "after which it is an error that some class is still too rare"
 
     def __post_init__(self) -> None:
-        if self.rule == "top_k" and self.n_drawn_per_class < self.n_per_class:
+        if self.rule != "threshold" and self.n_drawn_per_class < self.n_per_class:
             raise InvalidValueError(
                 f"rejection.n_per_class={self.n_per_class}: of each class only {self.n_drawn_per_class} are drawn; "
                 "give rejection.n_drawn_per_class at least as many"
             )
+
+    @property
+    def split_sizes(self) -> dict[Literal["train", "validation", "test"], int]:
+        """Of each class: an eighth for validation and one for the test, the rest to train on."""
+        eighth = max(1, round(self.n_per_class / 8))
+        return {"train": self.n_per_class - 2 * eighth, "validation": eighth, "test": eighth}
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)
@@ -240,8 +248,12 @@ class Settings:
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
     pixels: PixelConfig = field(default_factory=PixelConfig, metadata={"neutral": PixelConfig()})
     "of pix2pix and cyclegan"
+    rejection: RejectionConfig = field(default_factory=RejectionConfig, metadata={"neutral": RejectionConfig()})
+    "of the sides whose base model is a WaveGAN"
     vae_a: VAEConfig | None = None
     vae_b: VAEConfig | None = None
+    wavegan_a: WaveGANConfig | None = field(default=None, metadata={"neutral": None})
+    wavegan_b: WaveGANConfig | None = field(default=None, metadata={"neutral": None})
     judge_a: ClassifierConfig | None = None
     judge_b: ClassifierConfig | None = None
 
@@ -251,7 +263,7 @@ class Preset:
     """How large things are in one domain: its base model, its judge, a bridge from or to it."""
 
     vae: VAEConfig | None
-    "None: the identity is the base model"
+    "None: the base model is the identity, or a WaveGAN"
     judge: ClassifierConfig | None
     "None: the domain has a rule that labels its samples"
     bridge: Mapping[str, Any]
@@ -259,6 +271,9 @@ class Preset:
     n_replicates: int
     pixels: Mapping[str, Any] = field(default_factory=dict)
     "the sizes in a PixelConfig, where they are not its own"
+    wavegan: WaveGANConfig | None = None
+    rejection: Mapping[str, Any] = field(default_factory=dict)
+    "the sizes in a RejectionConfig, where they are not its own"
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {

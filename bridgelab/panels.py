@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from . import media
 from .config import SIDES, Side, other
 from .domains import Domain, Samples
+from .domains.clips import sound_bytes
 from .lab import Lab
 from .passage import Land, Passage, open_passage
 
@@ -126,7 +127,7 @@ def _row(
         yield Shown(*common, "png", _picture(x_X, land.domain))
         if clips is not None:
             assert land.domain.sound is not None
-            yield Shown(*common, "wav", media.sound_bytes(clips[i], land.domain.sound.rate))
+            yield Shown(*common, "wav", sound_bytes(clips[i], land.domain.sound.rate))
 
 
 def _picture(x_X: X, domain: Domain) -> bytes:

@@ -19,6 +19,7 @@ from .base_models import BaseModel, Judge, checkpoint
 from .bridge.transfer import between
 from .config import SIDES, Side, other
 from .domains import Domain, get_domain
+from .domains.clips import sound_bytes
 from .domains.pictures import PICTURES
 from .errors import DataError, InvalidValueError, LabError
 from .lab import Lab
@@ -171,9 +172,7 @@ def interpolate(
     for name, (x_NX, land) in named.items():
         if land.domain.sound is not None:
             for i, clip in enumerate(land.domain.sound.clips(x_NX)):
-                files[picture.with_name(f"{picture.stem}-{name}-{i}.wav")] = media.sound_bytes(
-                    clip, land.domain.sound.rate
-                )
+                files[picture.with_name(f"{picture.stem}-{name}-{i}.wav")] = sound_bytes(clip, land.domain.sound.rate)
     _write(files)
     return {name: land.names(x_NX) for name, (x_NX, land) in named.items()}
 

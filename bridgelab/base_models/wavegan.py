@@ -28,7 +28,8 @@ def sizes(n_samples: int, config: WaveGANConfig) -> tuple[int, list[int]]:
     if start == 0 or rest:
         most = next(n for n in itertools.count() if n_samples % STRIDE ** (n + 1))
         raise InvalidValueError(
-            f"wavegan.n_layers={config.n_layers}: {n_samples:,} samples can be quartered {most} times; give at most {most}"
+            f"wavegan.n_layers={config.n_layers}: {n_samples:,} samples can be quartered {most} times; "
+            f"give at most {most}"
         )
     if config.phase_shuffle >= STRIDE * start:
         raise InvalidValueError(
