@@ -170,7 +170,7 @@ class RejectionConfig:
     "top_k: of each class the most confident, once it was drawn often enough. threshold: those that come first and are "
     "as confident as real samples. likeliest: of so many draws those in which the judge sees most of a class, be its "
     "first choice another: for tests with a GAN that has not learned all classes, whose labels mean little"
-    n_per_class: Annotated[int, Field(ge=3, le=1_000_000, strict=True)] = 1_700
+    n_per_class: Annotated[int, Field(ge=5, le=1_000_000, strict=True)] = 1_700
     "latents that are kept"
     n_drawn_per_class: Count = 7_000
     "of top_k: so often every class is drawn before the best are kept; of likeliest: on average"
@@ -189,7 +189,7 @@ class RejectionConfig:
     @property
     def split_sizes(self) -> dict[Literal["train", "validation", "test"], int]:
         """Of each class: an eighth for validation and one for the test, the rest to train on."""
-        eighth = max(1, round(self.n_per_class / 8))
+        eighth = max(2, round(self.n_per_class / 8))
         return {"train": self.n_per_class - 2 * eighth, "validation": eighth, "test": eighth}
 
 

@@ -24,6 +24,7 @@ from .config import (
     Study,
     Times,
     VAEConfig,
+    WaveGANConfig,
     canonical,
     content_id,
 )
@@ -32,7 +33,7 @@ from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
 from .replicates import MOST_REPLICATES, Crossed, Seeds, check_replicates
-from .specs import Arm, ModelSpec, TrialSpec
+from .specs import Arm, Drawn, ModelSpec, TrialSpec
 from .user_file import UserFile, read_user_file
 
 
@@ -197,9 +198,17 @@ class ResolvedStudy:
 
 def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> ModelSpec:
     """The base model of a side; the identity has no seed."""
-    config = settings.vae_a if side == "a" else settings.vae_b
-    kind, seed = ("identity", 0) if config is None else ("vae", seed)
-    return ModelSpec(kind=kind, domain=domain.name, data_id=domain.data_id(side), config=config, seed=seed)  # type: ignore[arg-type]
+    config, data_id = _base_config(settings, side), domain.data_id(side)
+    if config is None:
+        return ModelSpec(kind="identity", domain=domain.name, data_id=data_id, config=None, seed=0)
+    if isinstance(config, VAEConfig):
+        return ModelSpec(kind="vae", domain=domain.name, data_id=data_id, config=config, seed=seed)
+    drawn = Drawn(judge_id=judge(domain, side, settings).model_id, rejection=settings.rejection)
+    return ModelSpec(kind="wavegan", domain=domain.name, data_id=data_id, config=config, seed=seed, drawn=drawn)
+
+
+def _base_config(settings: Settings, side: Side) -> VAEConfig | WaveGANConfig | None:
+    return settings.vae_a or settings.wavegan_a if side == "a" else settings.vae_b or settings.wavegan_b
 
 
 def judge(domain: Domain, side: Side, settings: Settings) -> ModelSpec:
@@ -328,18 +337,37 @@ def _base_settings(
 ) -> Settings:
     a, b = presets
     class_map = _class_map(study, pair)
-    vae_a, vae_b = _of_one_width(a.vae, b.vae)
-    settings = Settings(class_map=class_map, vae_a=vae_a, vae_b=vae_b, judge_a=a.judge, judge_b=b.judge)
+    bases = _of_one_width(a.vae or a.wavegan, b.vae or b.wavegan)
+    vaes = [base if isinstance(base, VAEConfig) else None for base in bases]
+    wavegans = [base if isinstance(base, WaveGANConfig) else None for base in bases]
+    settings = Settings(
+        class_map=class_map,
+        vae_a=vaes[0],
+        vae_b=vaes[1],
+        wavegan_a=wavegans[0],
+        wavegan_b=wavegans[1],
+        judge_a=a.judge,
+        judge_b=b.judge,
+    )
     # A bridge between two domains is as large, and set, as the more demanding of them asks for.
     demands = sorted(zip((a, b), pair, strict=True), key=lambda d: _demand(d[0]))
     sizes = max((a, b), key=_demand).bridge
-    layers = [sizes, RECIPES[recipe], *(domain.recipes.get(recipe, {}) for _, domain in demands)]
+    layers = [
+        a.rejection,
+        b.rejection,
+        sizes,
+        RECIPES[recipe],
+        *(domain.recipes.get(recipe, {}) for _, domain in demands),
+    ]
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
 
 
-def _of_one_width(a: VAEConfig | None, b: VAEConfig | None) -> tuple[VAEConfig | None, VAEConfig | None]:
+BaseConfig = VAEConfig | WaveGANConfig
+
+
+def _of_one_width(a: BaseConfig | None, b: BaseConfig | None) -> tuple[BaseConfig | None, BaseConfig | None]:
     """A bridge joins latents of one width: of two base models the narrower one is made as wide as the other."""
     if a is None or b is None:
         return a, b
@@ -403,7 +431,7 @@ def _with_pixels(
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain], base: Settings) -> dict[str, Mapping[str, Any]]:
-    n_train = min(domain.split_sizes["train"] for domain in pair)
+    n_train = min(_n_train(pair[0], "a", base), _n_train(pair[1], "b", base))
     common = [n for n in pair[0].label_counts if n in pair[1].label_counts and (n == "all" or n < n_train)]
     axes = {key: common if v == LABEL_COUNTS else _values(key, v, base) for key, v in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -421,7 +449,7 @@ def _values(key: str, values: Times | Sequence[Any], base: Settings) -> tuple[An
 
 def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
     a, b = pair
-    same_data = a.data_id("a") == b.data_id("b")
+    same_data = a.data_id("a") == b.data_id("b") and settings.wavegan_a is settings.wavegan_b is None
     for key in ("labelled", "overlap"):
         if getattr(settings, key) != getattr(Settings(), key) and not same_data:
             raise InvalidValueError(
@@ -431,18 +459,30 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
         raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
     if settings.system not in ("bridge", "cyclegan") and settings.n_labels == 0:
         raise InvalidValueError(f"n_labels=0 in arm '{arm}': {settings.system} is made from labels; give it some")
-    n_train = min(a.split_sizes["train"], b.split_sizes["train"])
+    n_train = min(_n_train(a, "a", settings), _n_train(b, "b", settings))
     n_train //= 2 if settings.overlap == "disjoint" else 1
     if settings.n_labels != "all" and settings.n_labels > n_train:
         raise InvalidValueError(
             f"n_labels={settings.n_labels} in arm '{arm}': {a.name}-{b.name} has {n_train} training samples; use 'all'"
         )
+    bases = _base_config(settings, "a"), _base_config(settings, "b")
     widths = [
-        domain.sample_shape[0] if vae is None else vae.latent_dim
-        for domain, vae in ((a, settings.vae_a), (b, settings.vae_b))
+        domain.sample_shape[0] if base is None else base.latent_dim for domain, base in zip(pair, bases, strict=True)
     ]
     if widths[0] != widths[1]:
         raise InvalidValueError(
             f"{a.name} has {widths[0]} latent dimensions and "
-            f"{b.name} has {widths[1]}; --set vae.latent_dim=N makes them equal"
+            f"{b.name} has {widths[1]}; {' '.join(_keys_of_widths(bases))} makes them equal"
         )
+
+
+def _keys_of_widths(bases: tuple[BaseConfig | None, BaseConfig | None]) -> list[str]:
+    names = {VAEConfig: "vae", WaveGANConfig: "wavegan"}
+    return [f"--set {names[kind]}.latent_dim=N" for kind in dict.fromkeys(type(b) for b in bases if b is not None)]
+
+
+def _n_train(domain: Domain, side: Side, settings: Settings) -> int:
+    """Latents to train on: one for each training sample, or as many as are drawn."""
+    if isinstance(_base_config(settings, side), WaveGANConfig):
+        return settings.rejection.split_sizes["train"] * len(domain.class_names)
+    return domain.split_sizes["train"]

@@ -150,7 +150,7 @@ def pretrain(
     lab, told = Lab.of(lab), progress or Silent()
     _check("all", workers, None)
     resolved = resolve("transfer_pairs", selection, data)
-    if resolved.base.vae_a is None:
+    if resolved.base.vae_a is None and resolved.base.wavegan_a is None:
         raise InvalidValueError(f"{resolved.pair[0].name} has no base model to train: its samples are latents already")
     lab.check_writable()
     specs = [base_model(resolved.pair[0], "a", resolved.base, seed) for seed in range(n_seeds)]

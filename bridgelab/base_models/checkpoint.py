@@ -123,6 +123,11 @@ def load_base_model(lab: Lab, spec: ModelSpec, domain: Domain) -> Generator:
     return model
 
 
+def on_device(model: Generator, device: str) -> Generator:
+    """The model where it is to be used."""
+    return model.to(device) if isinstance(model, nn.Module) else model
+
+
 def load_judge(lab: Lab, spec: ModelSpec, domain: Domain, side: Side) -> Judge:
     """The frozen judge of a spec; `side` matters only to domains whose sides differ."""
     if spec.kind == "rule":

@@ -281,7 +281,7 @@ PICTURED = {
     "desk": DESK,
     "full": Preset(vae=VAEConfig(), judge=DESK.judge, bridge=FULL_BRIDGE, n_replicates=8),
 }
-SMOKE_REJECTION = {"rejection.rule": "likeliest", "rejection.n_per_class": 8, "rejection.n_drawn_per_class": 40}
+SMOKE_REJECTION = {"rejection.rule": "likeliest", "rejection.n_per_class": 16, "rejection.n_drawn_per_class": 40}
 """A GAN of a few steps makes one class of sound: nothing is learned from its bridges but that they run."""
 DESK_REJECTION = {"rejection.n_per_class": 340, "rejection.n_drawn_per_class": 1_400, "rejection.most_draws": 200_000}
 
