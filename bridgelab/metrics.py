@@ -55,7 +55,8 @@ def accuracies(direction: Direction, p: Predictions) -> dict[str, float]:
 
     Transfer accuracy follows the paper (section 4.2): the share of items whose source and transferred
     sample get the same class from their own domains' judges. The `_true_` form compares with the
-    label instead, and is the stricter reading where base model and judge err alike.
+    label instead, and is the stricter reading where base model and judge err alike. A base model that
+    cannot encode reconstructs nothing: its own accuracy is nan.
     """
     side = direction[0]
     return {

@@ -159,7 +159,11 @@ def test_workers_that_cannot_share_a_batch_are_refused(real: torch.Tensor) -> No
 def test_the_shares_of_a_team_average_to_the_whole_batch(real: torch.Tensor) -> None:
     generator, critic = checkpoint.build(spec(), DOMAIN), Critic(4096, CONFIG)
     assert isinstance(generator, WaveGAN)
-    z_BD, shifts, mixture_B = torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), (1, 0, -1), torch.full((4,), 0.3)
+    z_BD, shifts, mixture_B = (
+        torch.randn(4, 3, generator=torch.Generator().manual_seed(1)),
+        (1, 0, -1),
+        torch.full((4,), 0.3),
+    )
     fake_BT = generator(z_BD).detach()
 
     def losses(rows: slice) -> torch.Tensor:
