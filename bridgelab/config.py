@@ -160,6 +160,20 @@ class WaveGANConfig:
     "of the generator"
     n_scored: Count = 5_000
     "clips that the inception score is taken of while it trains"
+    imported: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{20}$")] | None = field(
+        default=None, metadata={"neutral": None}
+    )
+    "of the weights of a generator that was trained elsewhere; None: it is trained here"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is known of a generator that was imported: which one, and its sizes."""
+        return {name: getattr(self, name) for name in ("latent_dim", "n_filters", "n_layers", "imported")}
+
+    @property
+    def as_imported(self) -> WaveGANConfig:
+        """What says which imported generator it is: nothing of a training."""
+        return WaveGANConfig(**self.told)
 
 
 @validated(frozen=True, kw_only=True, config=CHECKED)

@@ -204,6 +204,8 @@ def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> Mod
     if isinstance(config, VAEConfig):
         return ModelSpec(kind="vae", domain=domain.name, data_id=data_id, config=config, seed=seed)
     drawn = Drawn(judge_id=judge(domain, side, settings).model_id, rejection=settings.rejection)
+    if config.imported is not None:
+        config, seed = config.as_imported, 0  # whichever replicate it is in, it is this one
     return ModelSpec(kind="wavegan", domain=domain.name, data_id=data_id, config=config, seed=seed, drawn=drawn)
 
 

@@ -88,9 +88,21 @@ def save(
     more: Mapping[str, bytes] | None = None,
 ) -> None:
     """Publishes lab/models/<model_id>: the weights, the spec, what was measured, how long it took, and `more` files."""
+    save_state(lab, spec, module.state_dict(), metrics, timing, more)
+
+
+def save_state(
+    lab: Lab,
+    spec: ModelSpec,
+    state: Mapping[str, Tensor],
+    metrics: Mapping[str, float | str],
+    timing: Mapping[str, float] | None = None,
+    more: Mapping[str, bytes] | None = None,
+) -> None:
+    """`save` of a module's tensors."""
     files = {
         **(more or {}),
-        "model.safetensors": weights.encode(module.state_dict()),
+        "model.safetensors": weights.encode(state),
         "config.json": json.dumps(canonical(spec.as_trained), indent=2).encode(),
         "metrics.json": json.dumps(dict(metrics), indent=2).encode(),
         "timing.json": json.dumps(dict(timing or {}), indent=2).encode(),

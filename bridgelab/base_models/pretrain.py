@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig, stream_seed
+from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig, WaveGANConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
 from ..domains.clips import sound_bytes
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, ModelError
 from ..lab import Lab
 from ..metrics import agreement
 from ..specs import BaseModelJob, ModelSpec
@@ -167,6 +167,11 @@ def _make_wavegan(
 ) -> None:
     """It is scored while it trains, so the judge comes first."""
     spec, domain = job.spec, get_domain(job.spec.domain)
+    if isinstance(spec.config, WaveGANConfig) and spec.config.imported is not None:
+        raise ModelError(
+            f"{lab.location} has no imported WaveGAN {spec.config.imported}; "
+            f"bring it there by `bridgelab pretrain {spec.domain} --import CHECKPOINT_PREFIX`"
+        )
     wait_for_judge()
     judge = examiner(lab, job, domain)
     found = train_wavegan(spec, domain, _tensor(samples["train"].x, team), judge, team, kept)
