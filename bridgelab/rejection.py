@@ -6,6 +6,7 @@ Each class has as many latents, and each of them is a point: its deviation is 0.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Chosen:
 
 Told = Callable[[int, Sequence[int]], None]
 """Hears of draws so far, and how many of each class the rule can use."""
+TELL_EVERY_S = 5.0
 
 
 def make(
@@ -63,13 +65,26 @@ def make(
     judge: Examiner,
     samples: Mapping[Split, Samples],
     device: str = "cpu",
-    told: Told = lambda n, counts: None,
 ) -> None:
-    """Draws latents and publishes lab/latents/<latents_id> with draws.json beside them, unless it is there."""
-    if not lab.exists(f"latents/{spec.latents_id}"):
-        chosen = draw(spec, model, judge, samples["validation"], device, told)
-        about = json.dumps(chosen.about, indent=2).encode()
-        latents.write(lab, spec.latents_id, chosen.splits, {"draws.json": about})
+    """Draws latents and publishes lab/latents/<latents_id> with draws.json beside them, unless it is there.
+
+    How far it has come stands in the lab meanwhile.
+    """
+    if lab.exists(f"latents/{spec.latents_id}"):
+        return
+    path, told_at = f"training/{spec.latents_id}.draws", float("-inf")
+
+    def tell(n: int, counts: Sequence[int]) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= TELL_EVERY_S:
+            lab.publish(path, json.dumps({"n_draws": n, "of_class": list(counts)}).encode())
+            told_at = time.monotonic()
+
+    try:
+        chosen = draw(spec, model, judge, samples["validation"], device, tell)
+    finally:
+        lab.remove(path)
+    latents.write(lab, spec.latents_id, chosen.splits, {"draws.json": json.dumps(chosen.about, indent=2).encode()})
 
 
 def draw(

@@ -116,6 +116,18 @@ def test_draws_are_capped_and_the_starving_classes_are_named(lab: Lab) -> None:
     assert heard == [(CHUNK, 0), (2 * CHUNK, 0)]
 
 
+def test_the_lab_knows_how_far_the_draws_have_come(lab: Lab) -> None:
+    class Watching(ByAngle):
+        def features(self, x_BX: torch.Tensor) -> Features:
+            seen.extend(json.loads(lab.read(f"training/{name}")) for name in lab.names("training"))
+            return super().features(x_BX)
+
+    seen, wanted = [], spec(lab, rule="top_k", n_per_class=16, n_drawn_per_class=100)
+    rejection.make(lab, wanted, Itself(), Watching(), {"validation": REAL})
+    assert seen[0]["n_draws"] == CHUNK == sum(seen[0]["of_class"])
+    assert lab.names("training") == []
+
+
 def test_how_latents_are_drawn_has_no_part_in_the_model_but_in_the_latents(lab: Lab) -> None:
     one, other = spec(lab), spec(lab, n_per_class=8)
     assert one.model_id == other.model_id == one.as_trained.model_id

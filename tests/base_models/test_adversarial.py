@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from bridgelab.base_models import Features, adversarial, checkpoint
+from bridgelab.base_models import Examiner, Features, adversarial, checkpoint
 from bridgelab.base_models.adversarial import CriticLoss, GeneratorLoss, score_of_classes, train_wavegan
 from bridgelab.base_models.fit import ModelCheckpoint, Team
 from bridgelab.base_models.wavegan import Critic, WaveGAN, draw_shifts
-from bridgelab.config import WaveGANConfig, stream_seed
+from bridgelab.config import ClassifierConfig, WaveGANConfig, stream_seed
 from bridgelab.domains import get_domain
 from bridgelab.errors import InvalidValueError, ModelError
 from bridgelab.lab import Lab
@@ -172,6 +172,18 @@ def test_the_shares_of_a_team_average_to_the_whole_batch(real: torch.Tensor) -> 
 
     halves = [losses(Team(rank, 2).rows) for rank in range(2)]
     assert torch.allclose(losses(Team().rows), (halves[0] + halves[1]) / 2, atol=1e-5)
+
+
+def test_a_waveform_is_judged_by_its_picture(lab: Lab, real: torch.Tensor) -> None:
+    judge = ModelSpec(kind="classifier", domain="fsdd_wave", data_id="x", config=ClassifierConfig(hidden_dim=8), seed=0)
+    classifier = checkpoint.build(judge, DOMAIN)
+    checkpoint.save(lab, judge, classifier, {})
+    found = checkpoint.load_judge(lab, judge, DOMAIN, "b")
+    pictures = torch.from_numpy(DOMAIN.pictures(real.numpy()))
+    assert isinstance(found, Examiner)
+    assert pictures.shape == (10, 32 * 33)
+    assert torch.equal(found.features(real).softmax, torch.softmax(classifier(pictures), 1))
+    assert torch.equal(found.classify(real), classifier(pictures).argmax(1))
 
 
 def test_the_inception_score_goes_from_one_to_the_number_of_classes() -> None:
