@@ -11,13 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .config import ClassifierConfig, Settings, VAEConfig, WaveGANConfig, canonical
+from .config import ClassifierConfig, Settings, VAEConfig, canonical
 from .errors import LabError, UnknownNameError
 from .keys import value_in, value_of, with_keys
 from .lab import Lab
 from .replicates import Crossed, check_replicates
 from .results import Results, begins_as
 from .study import Selection, load_study, study_names
+from .wavegan_config import WaveGANConfig
 
 
 def studies_in(lab: str | Lab) -> list[str]:

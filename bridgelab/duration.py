@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .config import BridgeConfig, ClassifierConfig, WaveGANConfig, canonical
+from .config import BridgeConfig, ClassifierConfig, canonical
 from .errors import LabError
 from .lab import Lab
 from .results import Results
 from .specs import BaseModelJob, Entry, ModelSpec, shape_of
+from .wavegan_config import WaveGANConfig
 
 RAY_START_S = 12.0
 """Ray, and torch in its workers, until the first step."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import pydantic
 
-from .config import BridgeConfig, ClassifierConfig, PixelConfig, RejectionConfig, Settings, VAEConfig, WaveGANConfig
+from .config import BridgeConfig, ClassifierConfig, PixelConfig, Settings, VAEConfig
 from .errors import InvalidValueError, UnknownNameError
+from .wavegan_config import RejectionConfig, WaveGANConfig
 
 GROUPS: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "bridge": (BridgeConfig, ("bridge",)),

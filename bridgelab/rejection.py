@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from . import latents
 from .base_models import Examiner, Generator
-from .config import RejectionConfig, WaveGANConfig, stream_seed
+from .config import stream_seed
 from .domains import SPLITS, Samples, Split, get_domain
 from .errors import ModelError
 from .lab import Lab
 from .latents import CHUNK, Latents
 from .specs import ModelSpec
+from .wavegan_config import RejectionConfig, WaveGANConfig
 
 Rows = NDArray[np.int64]
 

@@ -11,18 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from .config import (
-    NUMERICS,
-    PIXEL_SYSTEMS,
-    ClassifierConfig,
-    RejectionConfig,
-    Settings,
-    Side,
-    VAEConfig,
-    WaveGANConfig,
-    canonical,
-    content_id,
-)
+from .config import NUMERICS, PIXEL_SYSTEMS, ClassifierConfig, Settings, Side, VAEConfig, canonical, content_id
+from .wavegan_config import RejectionConfig, WaveGANConfig
 
 Config = VAEConfig | WaveGANConfig | ClassifierConfig
 """Of a model that is trained."""

@@ -20,11 +20,9 @@ from .config import (
     Preset,
     Search,
     Settings,
-    Side,
     Study,
     Times,
     VAEConfig,
-    WaveGANConfig,
     canonical,
     content_id,
 )
@@ -33,8 +31,10 @@ from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
 from .replicates import MOST_REPLICATES, Crossed, Seeds, check_replicates
-from .specs import Arm, Drawn, ModelSpec, TrialSpec
+from .sides import base_model, check_widths, judge, n_train_of, of_one_width
+from .specs import Arm, TrialSpec
 from .user_file import UserFile, read_user_file
+from .wavegan_config import WaveGANConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,30 +196,6 @@ class ResolvedStudy:
         return Seeds(replicate if self.n_base is None else replicate % self.n_base, replicate, replicate)
 
 
-def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> ModelSpec:
-    """The base model of a side; the identity has no seed."""
-    config, data_id = _base_config(settings, side), domain.data_id(side)
-    if config is None:
-        return ModelSpec(kind="identity", domain=domain.name, data_id=data_id, config=None, seed=0)
-    if isinstance(config, VAEConfig):
-        return ModelSpec(kind="vae", domain=domain.name, data_id=data_id, config=config, seed=seed)
-    drawn = Drawn(judge_id=judge(domain, side, settings).model_id, rejection=settings.rejection)
-    if config.imported is not None:
-        config, seed = config.as_imported, 0  # whichever replicate it is in, it is this one
-    return ModelSpec(kind="wavegan", domain=domain.name, data_id=data_id, config=config, seed=seed, drawn=drawn)
-
-
-def _base_config(settings: Settings, side: Side) -> VAEConfig | WaveGANConfig | None:
-    return settings.vae_a or settings.wavegan_a if side == "a" else settings.vae_b or settings.wavegan_b
-
-
-def judge(domain: Domain, side: Side, settings: Settings) -> ModelSpec:
-    """The judge of a side: one a domain, trained once."""
-    config = settings.judge_a if side == "a" else settings.judge_b
-    kind = "rule" if config is None else "classifier"
-    return ModelSpec(kind=kind, domain=domain.name, data_id=domain.data_id(side), config=config, seed=0)  # type: ignore[arg-type]
-
-
 def study_names() -> list[str]:
     """The studies that come with bridgelab."""
     import search_spaces
@@ -339,7 +315,7 @@ def _base_settings(
 ) -> Settings:
     a, b = presets
     class_map = _class_map(study, pair)
-    bases = _of_one_width(a.vae or a.wavegan, b.vae or b.wavegan)
+    bases = of_one_width(a.vae or a.wavegan, b.vae or b.wavegan)
     vaes = [base if isinstance(base, VAEConfig) else None for base in bases]
     wavegans = [base if isinstance(base, WaveGANConfig) else None for base in bases]
     settings = Settings(
@@ -364,17 +340,6 @@ def _base_settings(
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
-
-
-BaseConfig = VAEConfig | WaveGANConfig
-
-
-def _of_one_width(a: BaseConfig | None, b: BaseConfig | None) -> tuple[BaseConfig | None, BaseConfig | None]:
-    """A bridge joins latents of one width: of two base models the narrower one is made as wide as the other."""
-    if a is None or b is None:
-        return a, b
-    width = max(a.latent_dim, b.latent_dim)
-    return replace(a, latent_dim=width), replace(b, latent_dim=width)
 
 
 def _class_map(study: Study, pair: tuple[Domain, Domain]) -> tuple[int, ...] | None:
@@ -433,7 +398,7 @@ def _with_pixels(
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain], base: Settings) -> dict[str, Mapping[str, Any]]:
-    n_train = min(_n_train(pair[0], "a", base), _n_train(pair[1], "b", base))
+    n_train = min(n_train_of(pair[0], "a", base), n_train_of(pair[1], "b", base))
     common = [n for n in pair[0].label_counts if n in pair[1].label_counts and (n == "all" or n < n_train)]
     axes = {key: common if v == LABEL_COUNTS else _values(key, v, base) for key, v in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -461,30 +426,10 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
         raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
     if settings.system not in ("bridge", "cyclegan") and settings.n_labels == 0:
         raise InvalidValueError(f"n_labels=0 in arm '{arm}': {settings.system} is made from labels; give it some")
-    n_train = min(_n_train(a, "a", settings), _n_train(b, "b", settings))
+    n_train = min(n_train_of(a, "a", settings), n_train_of(b, "b", settings))
     n_train //= 2 if settings.overlap == "disjoint" else 1
     if settings.n_labels != "all" and settings.n_labels > n_train:
         raise InvalidValueError(
             f"n_labels={settings.n_labels} in arm '{arm}': {a.name}-{b.name} has {n_train} training samples; use 'all'"
         )
-    bases = _base_config(settings, "a"), _base_config(settings, "b")
-    widths = [
-        domain.sample_shape[0] if base is None else base.latent_dim for domain, base in zip(pair, bases, strict=True)
-    ]
-    if widths[0] != widths[1]:
-        raise InvalidValueError(
-            f"{a.name} has {widths[0]} latent dimensions and "
-            f"{b.name} has {widths[1]}; {' '.join(_keys_of_widths(bases))} makes them equal"
-        )
-
-
-def _keys_of_widths(bases: tuple[BaseConfig | None, BaseConfig | None]) -> list[str]:
-    names = {VAEConfig: "vae", WaveGANConfig: "wavegan"}
-    return [f"--set {names[kind]}.latent_dim=N" for kind in dict.fromkeys(type(b) for b in bases if b is not None)]
-
-
-def _n_train(domain: Domain, side: Side, settings: Settings) -> int:
-    """Latents to train on: one for each training sample, or as many as are drawn."""
-    if isinstance(_base_config(settings, side), WaveGANConfig):
-        return settings.rejection.split_sizes["train"] * len(domain.class_names)
-    return domain.split_sizes["train"]
+    check_widths(pair, settings)

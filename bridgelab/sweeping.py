@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from .board import Board, Progress, Silent
-from .config import CHECKPOINT_EVERY_S, Search, Study, WaveGANConfig
+from .config import CHECKPOINT_EVERY_S, Search, Study
 from .errors import InvalidValueError, LabError
 from .lab import Lab
 from .lease import BEAT_S, Watch, release
@@ -25,9 +25,11 @@ from .results import Results
 from .search import ResolvedSearch, resolve_any
 from .searching import confirmation_of, legs, publish_meeting
 from .session import check, check_workers, choose_device, cluster, n_slots
+from .sides import base_model, judge
 from .specs import BaseModelJob, TrialSpec
-from .study import ResolvedStudy, Selection, base_model, judge, resolve
+from .study import ResolvedStudy, Selection, resolve
 from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs
+from .wavegan_config import WaveGANConfig
 
 KEEP = ("all", "tables", "best")
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bridgelab.config import Settings, VAEConfig, WaveGANConfig
+from bridgelab.config import Settings, VAEConfig
 from bridgelab.errors import InvalidValueError, UnknownNameError
 from bridgelab.keys import KEYS, parse_assignment, value_of, with_keys
+from bridgelab.wavegan_config import WaveGANConfig
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ ROOT = Path(bridgelab.__file__).parents[1]
 ORDER = [
     "bridgelab.errors",
     "bridgelab.user_file",
+    "bridgelab.values",
+    "bridgelab.wavegan_config",
     "bridgelab.config",
     "bridgelab.specs",
     "bridgelab.keys",
@@ -68,6 +70,7 @@ ORDER = [
     "bridgelab.media",
     "bridgelab.passage",
     "bridgelab.replicates",
+    "bridgelab.sides",
     "bridgelab.study",
     "bridgelab.search",
     "bridgelab.catalog",

@@ -9,13 +9,13 @@ from untrained import JUDGE, wavegan
 
 from bridgelab import latents, rejection
 from bridgelab.base_models import Features
-from bridgelab.config import RejectionConfig
 from bridgelab.domains import SPLITS, Samples
 from bridgelab.errors import InvalidValueError, ModelError
 from bridgelab.lab import Lab
 from bridgelab.latents import CHUNK
 from bridgelab.rejection import Draws
 from bridgelab.specs import Drawn, ModelSpec
+from bridgelab.wavegan_config import RejectionConfig
 
 N = 10
 JUDGED_BY = ModelSpec(kind="classifier", domain="fsdd_wave", data_id="none", config=JUDGE, seed=0)

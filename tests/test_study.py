@@ -279,11 +279,11 @@ def test_an_unknown_study_is_answered_with_the_nearest_one() -> None:
 
 def test_of_two_base_models_the_narrower_is_made_as_wide() -> None:
     from bridgelab.config import VAEConfig
-    from bridgelab.study import _of_one_width
+    from bridgelab.sides import of_one_width
 
-    a, b = _of_one_width(VAEConfig(latent_dim=16, hidden_dim=7), VAEConfig(latent_dim=32))
+    a, b = of_one_width(VAEConfig(latent_dim=16, hidden_dim=7), VAEConfig(latent_dim=32))
     assert (a.latent_dim, b.latent_dim, a.hidden_dim) == (32, 32, 7)
-    assert _of_one_width(None, VAEConfig(latent_dim=3)) == (None, VAEConfig(latent_dim=3))
+    assert of_one_width(None, VAEConfig(latent_dim=3)) == (None, VAEConfig(latent_dim=3))
 
 
 @pytest.mark.data

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..config import WaveGANConfig, stream_seed
+from ..config import stream_seed
 from ..domains import Domain
 from ..errors import InvalidValueError
 from ..specs import ModelSpec
+from ..wavegan_config import WaveGANConfig
 from . import Examiner
 from .checkpoint import build, initialise_glorot
 from .fit import ALONE, N_CHECKS, ModelCheckpoint, Team, below, diverged, restore, tensors_of, with_prefix

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from .. import weights
-from ..config import ClassifierConfig, Side, VAEConfig, WaveGANConfig, canonical, stream_seed
+from ..config import ClassifierConfig, Side, VAEConfig, canonical, stream_seed
 from ..domains import Domain
 from ..domains.logmel import Waves
 from ..errors import LabError
 from ..lab import Lab
 from ..specs import ModelSpec
+from ..wavegan_config import WaveGANConfig
 from . import Generator, Identity, Judge, Rule
 from .classifier import Classifier, Listener
 from .vae import VAE

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import WaveGANConfig
 from ..errors import DataError
+from ..wavegan_config import WaveGANConfig
 from .tensor_bundle import TensorBundle, open_bundle
 from .wavegan import KERNEL, sizes
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig, WaveGANConfig, stream_seed
+from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
 from ..domains.clips import sound_bytes
 from ..errors import InvalidValueError, ModelError
 from ..lab import Lab
 from ..metrics import agreement
 from ..specs import BaseModelJob, ModelSpec
+from ..wavegan_config import WaveGANConfig
 from . import BaseModel, Examiner, Judge, checkpoint
 from .adversarial import score_of_classes, train_wavegan
 from .classifier import Classifier

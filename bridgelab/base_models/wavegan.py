@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import WaveGANConfig
 from ..errors import InvalidValueError
+from ..wavegan_config import WaveGANConfig
 
 KERNEL, STRIDE = 25, 4
 BEFORE, AFTER = 10, 11

@@ -16,8 +16,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..config import ClassifierConfig, NLabels, Preset, Side, VAEConfig, WaveGANConfig
+from ..config import ClassifierConfig, NLabels, Preset, Side, VAEConfig
 from ..errors import DataError
+from ..wavegan_config import WaveGANConfig
 from . import Domain, Samples, Split, stratified, unidentified, unloaded
 from .clips import Clip, read_clips, resampled, without_skipped
 from .images import DESK_BRIDGE, DESK_PIXELS, FULL_BRIDGE, RECIPE, SMOKE

@@ -11,11 +11,12 @@ from bridgelab.base_models import Examiner, Features, adversarial, checkpoint
 from bridgelab.base_models.adversarial import CriticLoss, GeneratorLoss, score_of_classes, train_wavegan
 from bridgelab.base_models.fit import ModelCheckpoint, Team
 from bridgelab.base_models.wavegan import Critic, WaveGAN, draw_shifts
-from bridgelab.config import ClassifierConfig, WaveGANConfig, stream_seed
+from bridgelab.config import ClassifierConfig, stream_seed
 from bridgelab.domains import get_domain
 from bridgelab.errors import InvalidValueError, ModelError
 from bridgelab.lab import Lab
 from bridgelab.specs import ModelSpec
+from bridgelab.wavegan_config import WaveGANConfig
 
 DOMAIN = get_domain("fsdd_wave")
 CONFIG = WaveGANConfig(latent_dim=3, n_filters=1, n_layers=4, n_critic=2, batch_size=4, n_steps=6, n_scored=16)

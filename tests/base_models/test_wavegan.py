@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bridgelab.base_models.wavegan import Critic, WaveGAN, draw_shifts, shuffled
-from bridgelab.config import WaveGANConfig
 from bridgelab.errors import InvalidValueError
+from bridgelab.wavegan_config import WaveGANConfig
 
 
 def models(n_samples: int, **values) -> tuple[WaveGAN, Critic]:

@@ -2,18 +2,12 @@
 
 from bridgelab.base_models import checkpoint
 from bridgelab.bridge.model import BridgingVAE
-from bridgelab.config import (
-    BridgeConfig,
-    ClassifierConfig,
-    RejectionConfig,
-    Settings,
-    VAEConfig,
-    WaveGANConfig,
-)
+from bridgelab.config import BridgeConfig, ClassifierConfig, Settings, VAEConfig
 from bridgelab.domains import get_domain
 from bridgelab.lab import Lab
 from bridgelab.specs import Drawn, ModelSpec, TrialSpec
 from bridgelab.trial import save_bridge
+from bridgelab.wavegan_config import RejectionConfig, WaveGANConfig
 
 VAE = VAEConfig(hidden_dim=16, n_layers=1, latent_dim=6)
 WAVEGAN = WaveGANConfig(latent_dim=6, n_filters=1, n_layers=4)
