@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import SIDES, Side
+from .config import NUMERICS, SIDES, Side
 from .domains import Samples, Split, get_domain, use_own
 from .errors import BridgelabError, ClusterError, ModelError
 from .lab import Lab
@@ -77,6 +77,14 @@ def make_models(wanted: Pretraining) -> Iterator[ModelSpec]:
         yield job.spec
 
 
+def _set_up_torch() -> None:
+    """One thread, and convolutions in float32 on a GPU too, as NUMERICS has it."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = NUMERICS["tf32"] is True
+
+
 def _know(files: Files) -> None:
     """Makes the user's own domains known in a worker."""
     for file in files:
@@ -114,12 +122,10 @@ def _side_by_side(wanted: Pretraining) -> Iterator[ModelSpec]:
 def _judge_task(
     address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float, files: Files, device: str
 ) -> None:
-    import torch
-
     from .base_models import pretrain
     from .base_models.fit import Team
 
-    torch.set_num_threads(1)
+    _set_up_torch()
     _know(files)
     pretrain.make_judge(Lab(address), spec, samples, Team(device=device), every_s)
 
@@ -134,12 +140,11 @@ def _base_model_task(
     before: list[Any],
 ) -> None:
     import ray
-    import torch
 
     from .base_models import pretrain
     from .base_models.fit import Team
 
-    torch.set_num_threads(1)
+    _set_up_torch()
     _know(files)
     if job.spec.drawn is not None:
         ray.get(before)  # a judge has its part in the training, and in the latents
@@ -209,14 +214,13 @@ def _base_model_loop(config: Mapping[str, Any]) -> None:
 
 def _team() -> Any:
     """This worker's place among those that Ray Train started."""
-    import torch
     from ray import train
     from ray.train.torch import get_device
     from torch.nn.parallel import DistributedDataParallel
 
     from .base_models.fit import Team
 
-    torch.set_num_threads(1)
+    _set_up_torch()
     context = train.get_context()
     device = str(get_device())
     return Team(context.get_world_rank(), context.get_world_size(), DistributedDataParallel, device)
