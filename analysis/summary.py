@@ -176,7 +176,7 @@ def _values(members: pd.DataFrame, results: Results) -> pd.DataFrame:
     complete = members[members["complete"].fillna(False).astype(bool)]
     where = (pc.field("split") == "test") & pc.field("trial_id").isin(complete["trial_id"].unique())
     where &= pc.field("metric_version") == METRIC_VERSION
-    metrics = _frame(results.read("metrics", where=where))
+    metrics = _frame(results.read("metrics", where=where)).dropna(subset="value")  # a GAN reconstructs nothing
     key = ["trial_id", "metric", "judge_id", "decode"]
     metrics = metrics.sort_values("attempt").drop_duplicates(key, keep="last")[[*key, "value", "n_eval"]]
     swapped = metrics["decode"].map({"mean": "sample", "sample": "mean"})

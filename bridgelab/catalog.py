@@ -18,6 +18,7 @@ from .lab import Lab
 from .replicates import Crossed, check_replicates
 from .results import Results, begins_as
 from .study import Selection, load_study, study_names
+from .wavegan_config import WaveGANConfig
 
 
 def studies_in(lab: str | Lab) -> list[str]:
@@ -115,7 +116,7 @@ def _name_what_differs(study: str, members: pa.Table, chosen: Selection) -> None
 def _typed(key: str, value: Any) -> Any:
     """The value of a setting as a run has it. Raises UnknownNameError or InvalidValueError."""
     any_settings = Settings(
-        vae_a=VAEConfig(), vae_b=VAEConfig(), judge_a=ClassifierConfig(), judge_b=ClassifierConfig()
+        vae_a=VAEConfig(), wavegan_b=WaveGANConfig(), judge_a=ClassifierConfig(), judge_b=ClassifierConfig()
     )
     return value_of(with_keys(any_settings, {key: value}), key)
 

@@ -158,6 +158,9 @@ def pretrain(
     preset: Preset = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="how many, of seeds 0, 1, ...")] = 1,
     set_: Set = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", metavar="PREFIX", help="a WaveGAN's TensorFlow checkpoint, as base model")
+    ] = None,
     workers: Workers = 1,
     device: Device = "auto",
     address: Address = None,
@@ -165,7 +168,7 @@ def pretrain(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Train a domain's base model and its judge by themselves, and encode its latents."""
+    """Train or import a domain's base model, train its judge, and make its latents."""
     from . import session, sweeping
     from .display import ShownProgress
     from .keys import parse_assignment
@@ -176,11 +179,21 @@ def pretrain(
     selection = Selection(pair=f"{base_model}-{base_model}", preset=preset, overrides=overrides)
     with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
         made = sweeping.pretrain(
-            selection, seeds, lab=lab, data=data, workers=workers, device=device, address=address, progress=progress
+            selection,
+            seeds,
+            lab=lab,
+            data=data,
+            workers=workers,
+            device=device,
+            address=address,
+            progress=progress,
+            imported=import_,
         )
     if as_json:
-        print_json([{"model_id": one.model_id, "seed": one.seed, "metrics": one.metrics} for one in made])
+        print_json([vars(one) for one in made])
         return
     for one in made:
         metrics = ", ".join(f"{n} {v:.4f}" for n, v in one.metrics.items() if isinstance(v, float))
         typer.echo(f"{base_model}, seed {one.seed}: {one.model_id}  {metrics}")
+        if one.keys:
+            typer.echo("in a sweep: " + " ".join(f"--set {key}={value}" for key, value in one.keys.items()))

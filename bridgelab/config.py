@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass as validated
 
 from .errors import InvalidValueError
+from .values import CHECKED, Count, Positive, Precision, Share, Shift, Switch, Weight
+from .wavegan_config import RejectionConfig, WaveGANConfig
 
 Side = Literal["a", "b"]
 """The two domains of a pair: transfers run a -> b and b -> a."""
@@ -26,13 +28,6 @@ Decode = Literal["mean", "sample"]
 DECODES: tuple[Decode, Decode] = ("mean", "sample")
 SIDES: tuple[Side, Side] = ("a", "b")
 
-Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Shift = Annotated[int, Field(ge=0, le=8, strict=True)]
-Precision = Literal["float32", "bfloat16"]
-Switch = Annotated[bool, Field(strict=True)]
 NLabels = Literal["all"] | Annotated[int, Field(ge=0, strict=True)]
 System = Literal["bridge", "procrustes", "least_squares", "gaussian_ot", "pix2pix", "cyclegan"]
 PIXEL_SYSTEMS: tuple[System, ...] = ("pix2pix", "cyclegan")
@@ -49,9 +44,6 @@ def _plain(value: Any) -> Any:
 Value = Annotated[StrictBool | StrictInt | StrictFloat | StrictStr, BeforeValidator(_plain)]
 """What a setting of an arm can be."""
 Values = Annotated[Sequence[Value], BeforeValidator(_plain)]
-
-CHECKED = ConfigDict(extra="forbid")
-"""An unknown field is an error, not a wish that nobody hears."""
 
 STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1, "checkpoint": 2}
 """Raised by hand whenever the numbers of a stage change; a golden test a stage holds this."""
@@ -191,8 +183,12 @@ class Settings:
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
     pixels: PixelConfig = field(default_factory=PixelConfig, metadata={"neutral": PixelConfig()})
     "of pix2pix and cyclegan"
+    rejection: RejectionConfig = field(default_factory=RejectionConfig, metadata={"neutral": RejectionConfig()})
+    "of the sides whose base model is a WaveGAN"
     vae_a: VAEConfig | None = None
     vae_b: VAEConfig | None = None
+    wavegan_a: WaveGANConfig | None = field(default=None, metadata={"neutral": None})
+    wavegan_b: WaveGANConfig | None = field(default=None, metadata={"neutral": None})
     judge_a: ClassifierConfig | None = None
     judge_b: ClassifierConfig | None = None
 
@@ -202,7 +198,7 @@ class Preset:
     """How large things are in one domain: its base model, its judge, a bridge from or to it."""
 
     vae: VAEConfig | None
-    "None: the identity is the base model"
+    "None: the base model is the identity, or a WaveGAN"
     judge: ClassifierConfig | None
     "None: the domain has a rule that labels its samples"
     bridge: Mapping[str, Any]
@@ -210,6 +206,9 @@ class Preset:
     n_replicates: int
     pixels: Mapping[str, Any] = field(default_factory=dict)
     "the sizes in a PixelConfig, where they are not its own"
+    wavegan: WaveGANConfig | None = None
+    rejection: Mapping[str, Any] = field(default_factory=dict)
+    "the sizes in a RejectionConfig, where they are not its own"
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {

@@ -223,7 +223,8 @@ def _search_line(one: Mapping[str, Any]) -> str:
 
 def _making_text(one: Mapping[str, Any]) -> str:
     sign = f"last sign of it {seconds_text(one['age_s'])} ago"
-    return f"base models and judges for {one['study']}: {one['done']} of {len(one['models'])} made, {sign}"
+    draws = f", {one['draws']:,} latents drawn" if one["draws"] else ""
+    return f"base models and judges for {one['study']}: {one['done']} of {len(one['models'])} made{draws}, {sign}"
 
 
 def _pack_text(pack: Mapping[str, Any]) -> str:

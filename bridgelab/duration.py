@@ -16,6 +16,7 @@ from .errors import LabError
 from .lab import Lab
 from .results import Results
 from .specs import BaseModelJob, Entry, ModelSpec, shape_of
+from .wavegan_config import WaveGANConfig
 
 RAY_START_S = 12.0
 """Ray, and torch in its workers, until the first step."""
@@ -111,6 +112,15 @@ def _model_seconds(spec: ModelSpec, timed: Mapping[str, float]) -> float:
     c = spec.config
     if c is None:
         return 0.5
+    if isinstance(c, WaveGANConfig):
+        return c.n_steps * timed.get(_kind_of(canonical(spec)), _guessed_wavegan_step_seconds(c))
     n_weights = (1 if isinstance(c, ClassifierConfig) else 2) * (c.n_layers * c.hidden_dim**2 + 100 * c.hidden_dim)
     guess = 1.2e-3 + 6 * n_weights * c.batch_size / 60e9
     return c.n_steps * timed.get(_kind_of(canonical(spec)), guess)
+
+
+def _guessed_wavegan_step_seconds(c: WaveGANConfig) -> float:
+    """The work of a clip that is made or scored once, so often as a step with its penalties does that."""
+    widths = [c.n_filters * 2**i for i in range(c.n_layers)]
+    once: int = sum(2 * 25 * 16 * 4**i * n * max(n // 2, 1) for i, n in enumerate(reversed(widths)))
+    return (13 * c.n_critic + 6) * once * c.batch_size / 45e9

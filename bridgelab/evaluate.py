@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base_models import BaseModel, Features, Judge
-from .base_models.classifier import Classifier
+from .base_models import Examiner, Features, Generator, Judge
 from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
@@ -46,12 +45,14 @@ N_SCORED = 256
 class World:
     """What surrounds a bridge on one side: frozen models, and the splits as latents and as samples."""
 
-    base: BaseModel
+    base: Generator
     judge: Judge
     latents: Mapping[Split, Latents]
     samples: Mapping[Split, Samples]
     landed: Callable[[NDArray[np.float32]], NDArray[np.bool_]] | None = None
     "which samples (N, ...) lie where this domain has any; None where that is not known"
+    is_encoded: bool = True
+    "whether each latent is that of a sample; else they were drawn"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _frechet(direction: Direction, transferred_ND: Tensor, there: World, known: 
 
     samples, and of as many of its training samples as were transferred. Nothing where the judge is a rule.
     """
-    if not isinstance(there.judge, Classifier):
+    if not isinstance(there.judge, Examiner):
         return {}
     real, n = there.samples["test"].x, len(transferred_ND)
     key = (there.judge, there.base, n)
@@ -126,7 +127,7 @@ def _frechet(direction: Direction, transferred_ND: Tensor, there: World, known: 
 
 
 @torch.inference_mode()
-def _features(judge: Classifier, rows: Tensor, base: BaseModel | None = None) -> Features:
+def _features(judge: Examiner, rows: Tensor, base: Generator | None = None) -> Features:
     """A judge's features of samples (N, X), or of what latents (N, D) decode to."""
     parts = [(judge.features(base.decode(chunk) if base else chunk), n) for chunk, n in chunks(rows)]
     return Features(
@@ -161,16 +162,17 @@ def _predictions(
 ) -> Predictions:
     target = other(source)
     here, there = bridge.worlds[source], bridge.worlds[target]
-    samples, class_map = here.samples[view.split], bridge.spec.settings.class_map
+    class_map, labels = bridge.spec.settings.class_map, here.latents[view.split].labels_of_items
     of_samples, of_means = (here.judge, source, view.split), (here.judge, here.base, view.split)
-    if of_samples not in judged:
-        judged[of_samples] = _classify(here.judge, torch.from_numpy(np.array(samples.x)))
     if view.decode == "mean" and of_means not in judged:
         judged[of_means] = _classify(here.judge, z_ND, here.base)
     decoded = judged[of_means] if view.decode == "mean" else _classify(here.judge, z_ND, here.base)
+    if here.is_encoded and of_samples not in judged:
+        judged[of_samples] = _classify(here.judge, torch.from_numpy(np.array(here.samples[view.split].x)))
     return Predictions(
-        true=in_terms_of_a(samples.labels.astype(np.uint8), source, class_map),
-        original=in_terms_of_a(judged[of_samples], source, class_map),
+        is_encoded=here.is_encoded,
+        true=in_terms_of_a(labels.astype(np.uint8), source, class_map),
+        original=in_terms_of_a(judged[of_samples] if here.is_encoded else decoded, source, class_map),
         source=in_terms_of_a(decoded, source, class_map),
         transferred=in_terms_of_a(_classify(there.judge, after.transferred, there.base), target, class_map),
         reconstructed=in_terms_of_a(_classify(here.judge, after.reconstructed, here.base), source, class_map),
@@ -179,7 +181,7 @@ def _predictions(
 
 
 @torch.inference_mode()
-def _classify(judge: Judge, rows: Tensor, base: BaseModel | None = None) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _classify(judge: Judge, rows: Tensor, base: Generator | None = None) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     """The judge's class of each sample (N, X), or of the sample that each latent (N, D) decodes to."""
     classes = [judge.classify(base.decode(chunk) if base else chunk)[:n] for chunk, n in chunks(rows)]
     return torch.cat(classes).numpy().astype(np.uint8)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from .config import NUMERICS, content_id
 from .errors import LabError
 from .lab import Lab
 from .publication import finished_packs
 from .results import SCHEMAS, DamagedPartError, Results, absorbed_by
-from .specs import latents_id_of
+from .specs import latents_id_of, model_id_of
 
 GRACE_S = 24 * 3600.0
 """Younger things stay: a sweep that runs may be about to use them."""
@@ -76,14 +75,11 @@ def collect(lab: Lab, found: list[Garbage]) -> int:
 
 def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
     results = Results(lab)
-    models, latents, bridges = set(), set(), set()
+    models, latents, bridges = set[str](), set[str](), set[str]()
     for row in results.read("trials").select(["trial_id", "state", "config"]).to_pylist():
         spec = json.loads(row["config"])
-        for base, model_id in ((spec[side], _model_id(spec[side])) for side in ("base_a", "base_b")):
-            models.add(model_id)
-            shift = (base["config"] or {}).get("shift", 0)
-            latents.add(latents_id_of(model_id, base["data_id"], shift))
-        models.update(_model_id(spec[side]) for side in ("judge_a", "judge_b"))
+        latents.update(latents_id_of(spec[side]) for side in ("base_a", "base_b"))
+        models.update(model_id_of(spec[side]) for side in ("base_a", "base_b", "judge_a", "judge_b"))
         if row["state"] == "COMPLETE":
             bridges.add(f"{row['trial_id']}.safetensors")
     for judge_id in set(results.read("metrics")["judge_id"].to_pylist()):
@@ -98,11 +94,6 @@ def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
         for name in lab.names(folder):
             if name not in reached:
                 yield f"{folder}/{name}", "no result was made with it"
-
-
-def _model_id(spec: dict[str, object]) -> str:
-    """The model_id of a ModelSpec that stands in a trial's row."""
-    return content_id("base_model", {**spec, "numerics": NUMERICS})
 
 
 def _finished_packs(lab: Lab) -> Iterator[tuple[str, str]]:

@@ -13,11 +13,14 @@ import pydantic
 
 from .config import BridgeConfig, ClassifierConfig, PixelConfig, Settings, VAEConfig
 from .errors import InvalidValueError, UnknownNameError
+from .wavegan_config import RejectionConfig, WaveGANConfig
 
 GROUPS: Mapping[str, tuple[type, tuple[str, ...]]] = {
     "bridge": (BridgeConfig, ("bridge",)),
     "pixels": (PixelConfig, ("pixels",)),
+    "rejection": (RejectionConfig, ("rejection",)),
     "vae": (VAEConfig, ("vae_a", "vae_b")),
+    "wavegan": (WaveGANConfig, ("wavegan_a", "wavegan_b")),
     "judge": (ClassifierConfig, ("judge_a", "judge_b")),
 }
 """Prefix of a key -> the class that has its fields, and where in Settings it is kept."""
@@ -42,19 +45,20 @@ def with_keys(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
 
 def value_of(settings: Settings, key: str) -> Any:
-    """What a key stands at; of two base models, the value of side a."""
+    """What a key stands at; of two base models, the value of side a; None where there is none of its kind."""
     prefix, _, name = key.rpartition(".")
-    holder = getattr(settings, GROUPS[prefix][1][0]) if prefix else settings
-    return getattr(holder, name)
+    holders = [getattr(settings, place) for place in GROUPS[prefix][1]] if prefix else [settings]
+    return next((getattr(holder, name) for holder in holders if holder is not None), None)
 
 
 def value_in(settings: Mapping[str, Any], key: str) -> Any:
-    """What a key stands at in settings as JSON values; of two base models, the value of side a."""
+    """What a key stands at in settings as JSON values, as `value_of` says it."""
     prefix, _, name = key.rpartition(".")
-    cls, place = (GROUPS[prefix][0], GROUPS[prefix][1][0]) if prefix else (Settings, "")
-    holder = settings.get(place) if prefix else settings
+    cls, places = GROUPS[prefix] if prefix else (Settings, ())
     default = next(field.default for field in dataclasses.fields(cls) if field.name == name)
-    return None if holder is None else holder.get(name, default)
+    absent: dict[str, Any] | None = {} if len(places) == 1 else None  # what stands at its neutral value is left out
+    holders = [settings.get(place, absent) for place in places] if prefix else [settings]
+    return next((holder.get(name, default) for holder in holders if holder is not None), None)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -79,9 +83,10 @@ def _with_key(settings: Settings, key: str, value: Any) -> Settings:
         replaced = {}
         for place in GROUPS[prefix][1]:
             holder = getattr(settings, place)
-            if holder is None:
-                raise InvalidValueError(f"{key}: a domain of this pair has no trained {prefix}; leave it out")
-            replaced[place] = replace(holder, **{name: value})
+            if holder is not None:
+                replaced[place] = replace(holder, **{name: value})
+        if not replaced:
+            raise InvalidValueError(f"{key}: this pair has no trained {prefix}; leave it out")
         return replace(settings, **replaced)
     except pydantic.ValidationError as error:
         raise InvalidValueError(f"{key}={_shown(value)}: {_said(error)}") from None

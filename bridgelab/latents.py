@@ -95,11 +95,10 @@ def encode_in_all_places(spec: ModelSpec, model: BaseModel, samples: Samples) ->
     return replace(encode(model, Samples(x, np.tile(samples.labels, n_places))), n_places=n_places)
 
 
-def write(lab: Lab, latents_id: str, splits: Mapping[Split, Latents]) -> None:
-    """Publishes lab/latents/<latents_id>, a Parquet file a split."""
-    lab.publish_folder(
-        f"latents/{latents_id}", {f"{split}.parquet": _to_parquet(latents) for split, latents in splits.items()}
-    )
+def write(lab: Lab, latents_id: str, splits: Mapping[Split, Latents], more: Mapping[str, bytes] | None = None) -> None:
+    """Publishes lab/latents/<latents_id>: a Parquet file a split, and `more` files."""
+    files = {f"{split}.parquet": _to_parquet(latents) for split, latents in splits.items()}
+    lab.publish_folder(f"latents/{latents_id}", files | dict(more or {}))
 
 
 def read(lab: Lab, latents_id: str) -> dict[Split, Latents]:

@@ -39,7 +39,8 @@ class Status:
     searches: tuple[Mapping[str, Any], ...]
     "searches: generations, arms asked, those that came to the end of training, and those that failed on the way"
     making: tuple[Mapping[str, Any], ...]
-    "sweeps that make base models and judges: for which study, models, done, seconds since the last sign of it"
+    "sweeps that make base models and judges: for which study, models, done, latents drawn just now from GANs, seconds "
+    "since the last sign of it"
     seconds_left: float | None
     "by the mean time of this run's finished trials on this machine's cores; None while there is none"
 
@@ -128,13 +129,15 @@ def _making(lab: Lab) -> Iterator[dict[str, Any]]:
             continue
         try:
             wanted = lab.read_json(f"training/{name}")
-            signs = [f"training/{name}", *(f"training/{model}.checkpoint" for model in wanted["models"])]
+            draws = [path for i in wanted.get("drawn", ()) if lab.exists(path := f"training/{i}.draws")]
+            signs = [f"training/{name}", *(f"training/{model}.checkpoint" for model in wanted["models"]), *draws]
+            n_draws = sum(int(lab.read_json(path)["n_draws"]) for path in draws)
             age_s = min(lab.age_s(path) for path in signs if lab.exists(path))
             about = {"study": str(wanted["study"]), "study_id": str(wanted["study_id"])}
             models = list(map(str, wanted["models"]))
         except (LabError, KeyError, TypeError, ValueError):
             continue  # its models are made, or it is no mark of ours
-        yield {**about, "models": models, "done": len(there.intersection(models)), "age_s": age_s}
+        yield {**about, "models": models, "done": len(there.intersection(models)), "draws": n_draws, "age_s": age_s}
 
 
 def _done(packs: Iterable[Mapping[str, Any]]) -> float:

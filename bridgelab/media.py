@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .domains import Domain
-from .domains.clips import SOUNDS, Clip, read_sounding
+from .domains.clips import SOUNDS, read_sounding, sound_bytes
 from .domains.pictures import PICTURES, Grey, as_sample, read_grey
 from .errors import InvalidValueError
 
@@ -58,15 +58,6 @@ def as_file(path: Path, x_X: NDArray[np.float32], domain: Domain, scale: int) ->
         return sound_bytes(domain.sound.clips(x_X[None])[0], domain.sound.rate, path.suffix)
     assert domain.image_shape is not None
     return picture_bytes(x_X.reshape(domain.image_shape), scale, path.suffix)
-
-
-def sound_bytes(clip: Clip, rate: int, suffix: str = ".wav") -> bytes:
-    """A clip as a 16-bit file."""
-    import soundfile
-
-    sink = io.BytesIO()
-    soundfile.write(sink, clip, rate, format=suffix.lstrip(".").upper(), subtype=None if suffix == ".ogg" else "PCM_16")
-    return sink.getvalue()
 
 
 def picture_bytes(grey_HW: Grey, scale: int, suffix: str = ".png") -> bytes:

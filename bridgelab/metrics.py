@@ -3,11 +3,13 @@
 Of one direction of transfer, for every evaluated item of its source domain:
 `true` label, and the judge's class of the `original` sample, of the `source` (the sample after its
 base model), of the `transferred` sample and of the bridge's own `reconstructed` sample; `shared` is
-the class that the bridge's classifier f reads in the shared space.
+the class that the bridge's classifier f reads in the shared space. Of a base model that cannot encode, the
+items are latents that were drawn: `true` is the class that they were drawn for, `original` is `source`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,6 +46,8 @@ class Predictions:
     transferred: Classes
     reconstructed: Classes
     shared: Classes
+    is_encoded: bool = True
+    "whether the items are samples that were encoded; else they are latents that were drawn, and have no original"
 
 
 def accuracies(direction: Direction, p: Predictions) -> dict[str, float]:
@@ -51,14 +55,15 @@ def accuracies(direction: Direction, p: Predictions) -> dict[str, float]:
 
     Transfer accuracy follows the paper (section 4.2): the share of items whose source and transferred
     sample get the same class from their own domains' judges. The `_true_` form compares with the
-    label instead, and is the stricter reading where base model and judge err alike.
+    label instead, and is the stricter reading where base model and judge err alike. A base model that
+    cannot encode reconstructs nothing: its own accuracy is nan.
     """
     side = direction[0]
     return {
         f"transfer_accuracy_{direction}": agreement(p.source, p.transferred),
         f"transfer_accuracy_true_{direction}": agreement(p.true, p.transferred),
         f"bridge_reconstruction_accuracy_{side}": agreement(p.original, p.reconstructed),
-        f"base_reconstruction_accuracy_{side}": agreement(p.original, p.source),
+        f"base_reconstruction_accuracy_{side}": agreement(p.original, p.source) if p.is_encoded else math.nan,
         f"shared_classifier_accuracy_{side}": agreement(p.true, p.shared),
     }
 

@@ -16,12 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from . import media
+from . import latents, media
 from .config import SIDES, Side, other
 from .domains import Domain, Samples
+from .domains.clips import sound_bytes
 from .lab import Lab
+from .latents import Latents
 from .passage import Land, Passage, open_passage
+from .specs import ModelSpec
+from .trial import load_spec
 
 N_STEPS = 7
 N_POINTS = 150
@@ -52,7 +57,7 @@ class Shown:
     kind: Kind
     direction: str
     row: str
-    "original, source (after the base model), reconstructed, transferred; of a way: source, target, transferred"
+    "original (of a sample), source (after the base), reconstructed, transferred; of a way: source, target, transferred"
     place: int
     "from the left"
     true_class: str
@@ -68,49 +73,60 @@ def make(lab: Lab, pair: tuple[Domain, Domain], trial_ids: Iterable[str]) -> Non
     a, b = pair
     samples: Mapping[Side, Samples] = {"a": a.load("a")["test"], "b": b.load("b")["test"]}
     for trial_id in trial_ids:
-        shown = list(panel(open_passage(trial_id, lab), samples))
+        spec = load_spec(lab, trial_id)
+        bases: Mapping[Side, ModelSpec] = {"a": spec.base_a, "b": spec.base_b}
+        drawn = {side: latents.read(lab, b.latents_id)["test"] for side, b in bases.items() if b.drawn is not None}
+        shown = list(panel(open_passage(trial_id, lab), {**samples, **drawn}))
         columns = pa.Table.from_pylist([asdict(one) for one in shown], schema=SCHEMA)
         sink = io.BytesIO()
         pq.write_table(columns, sink, compression="zstd")
         lab.publish(f"panels/{trial_id}.parquet", sink.getvalue())
 
 
-def panel(passage: Passage, samples: Mapping[Side, Samples]) -> Iterator[Shown]:
-    """What a bridge does with the first test item of each class, both ways, and on the way between items."""
+def panel(passage: Passage, items: Mapping[Side, Samples | Latents]) -> Iterator[Shown]:
+    """What a bridge does with the first test item of each class, both ways, and on the way between items.
+
+    Where a base model cannot encode, the items are latents, which have no original.
+    """
     for source in SIDES:
-        here = passage.lands[source]
-        if here.domain.sample_shape == (2,):
-            yield from _points(passage, samples[source], source)
-        if here.domain.image_shape is None:
+        here, own = passage.lands[source], items[source]
+        if here.domain.sample_shape == (2,) and isinstance(own, Samples):
+            yield from _points(passage, own, source)
+        if here.domain.picture_shape is None:
             continue
-        labels = samples[source].labels
-        first = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
-        yield from _transfers(passage, samples[source].x[first], labels[first], source)
-        yield from _ways(passage, samples[source], source)
+        yield from _transfers(passage, own, source)
+        yield from _ways(passage, own, source)
 
 
-def _transfers(passage: Passage, x_NX: X, labels_N: NDArray[np.int64], source: Side) -> Iterator[Shown]:
+def _latents_of(land: Land, items: Samples | Latents, rows: list[int]) -> Tensor:
+    """(N, D), of some items."""
+    return torch.from_numpy(items.mu[rows]) if isinstance(items, Latents) else land.encode(items.x[rows])
+
+
+def _transfers(passage: Passage, items: Samples | Latents, source: Side) -> Iterator[Shown]:
     here, there = passage.lands[source], passage.lands[other(source)]
-    z_ND = here.encode(x_NX)
-    rows = {
-        "original": (here, x_NX),
+    labels_N = items.labels
+    first = [int(np.flatnonzero(labels_N == c)[0]) for c in np.unique(labels_N)]
+    z_ND = _latents_of(here, items, first)
+    original = {"original": (here, items.x[first])} if isinstance(items, Samples) else {}
+    rows = original | {
         "source": (here, here.decode(z_ND)),
         "reconstructed": (here, here.decode(passage.reconstruct(z_ND, source))),
         "transferred": (there, there.decode(passage.send(z_ND, source))),
     }
-    names = [here.domain.class_names[c] for c in labels_N]
+    names = [here.domain.class_names[c] for c in labels_N[first]]
     for row, (land, samples_NX) in rows.items():
         heard = row in ("source", "transferred")
         yield from _row("transfer", source + other(source), row, land, samples_NX, names, heard)
 
 
-def _ways(passage: Passage, samples: Samples, source: Side) -> Iterator[Shown]:
+def _ways(passage: Passage, samples: Samples | Latents, source: Side) -> Iterator[Shown]:
     here, there = passage.lands[source], passage.lands[other(source)]
     n_classes = len(here.domain.class_names)
     items = [np.flatnonzero(samples.labels == c % n_classes) for c in (WITHIN, BETWEEN)]
     ends: dict[Kind, tuple[int, int]] = {"within": (items[0][0], items[0][1]), "between": (items[0][0], items[1][0])}
     for kind, pair in ends.items():
-        rows = passage.interpolate(samples.x[list(pair)], source, N_STEPS)
+        rows = passage.interpolate_latents(_latents_of(here, samples, list(pair)), source, N_STEPS)
         for row, land, x_NX in zip(("source", "target", "transferred"), (here, there, there), rows, strict=True):
             yield from _row(kind, source + other(source), row, land, x_NX, [""] * N_STEPS, heard=False)
 
@@ -121,18 +137,18 @@ def _row(
     """Samples as pictures, and those that are heard as clips too."""
     judged = land.names(x_NX)
     clips = land.domain.sound.clips(x_NX) if heard and land.domain.sound is not None else None
-    for i, x_X in enumerate(x_NX):
+    for i, picture in enumerate(land.domain.pictures(x_NX)):
         common = (kind, direction, row, i, true_classes[i], judged[i])
-        yield Shown(*common, "png", _picture(x_X, land.domain))
+        yield Shown(*common, "png", _picture(picture, land.domain))
         if clips is not None:
             assert land.domain.sound is not None
-            yield Shown(*common, "wav", media.sound_bytes(clips[i], land.domain.sound.rate))
+            yield Shown(*common, "wav", sound_bytes(clips[i], land.domain.sound.rate))
 
 
 def _picture(x_X: X, domain: Domain) -> bytes:
     """A sample's own pixels; of a sound, low tones at the bottom."""
-    assert domain.image_shape is not None
-    picture = x_X.reshape(domain.image_shape)
+    assert domain.picture_shape is not None
+    picture = x_X.reshape(domain.picture_shape)
     return media.picture_bytes(picture if domain.sound is None else picture[::-1], scale=1)
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import media
-from .base_models import BaseModel, Judge, checkpoint
+from .base_models import Generator, Judge, checkpoint, with_encoder
 from .bridge.transfer import between
 from .config import SIDES, Side, other
 from .domains import Domain, get_domain
+from .domains.clips import sound_bytes
 from .domains.pictures import PICTURES
 from .errors import DataError, InvalidValueError, LabError
 from .lab import Lab
@@ -35,13 +36,13 @@ class Land:
     """A side of a bridge: its domain, and the frozen models of it."""
 
     domain: Domain
-    base: BaseModel
+    base: Generator
     judge: Judge
 
     @torch.inference_mode()
     def encode(self, x_NX: X) -> Tensor:
-        """The means of q(z|x), (N, D)."""
-        return self.base.encode(torch.from_numpy(np.ascontiguousarray(x_NX, np.float32)))[0]
+        """The means of q(z|x), (N, D). Raises InvalidValueError where the base model cannot encode."""
+        return with_encoder(self.base, self.domain).encode(torch.from_numpy(np.ascontiguousarray(x_NX, np.float32)))[0]
 
     @torch.inference_mode()
     def decode(self, z_ND: Tensor) -> X:
@@ -84,8 +85,11 @@ class Passage:
         in the source's latent space; in the target's, between the transferred ends; and every point of the
         first row, transferred.
         """
+        return self.interpolate_latents(self.lands[source].encode(ends_2X), source, n_steps)
+
+    def interpolate_latents(self, ends_2D: Tensor, source: Side, n_steps: int) -> tuple[X, X, X]:
+        """`interpolate` between two latents."""
         here, there = self.lands[source], self.lands[other(source)]
-        ends_2D = here.encode(ends_2X)
         way_ND = between(ends_2D[0], ends_2D[1], n_steps)
         arrived_2D = self.send(ends_2D, source)
         there_ND = between(arrived_2D[0], arrived_2D[1], n_steps)
@@ -171,9 +175,7 @@ def interpolate(
     for name, (x_NX, land) in named.items():
         if land.domain.sound is not None:
             for i, clip in enumerate(land.domain.sound.clips(x_NX)):
-                files[picture.with_name(f"{picture.stem}-{name}-{i}.wav")] = media.sound_bytes(
-                    clip, land.domain.sound.rate
-                )
+                files[picture.with_name(f"{picture.stem}-{name}-{i}.wav")] = sound_bytes(clip, land.domain.sound.rate)
     _write(files)
     return {name: land.names(x_NX) for name, (x_NX, land) in named.items()}
 
@@ -224,9 +226,9 @@ def _write(files: dict[Path, bytes]) -> None:
 
 def _strip(x_NX: X, land: Land) -> X:
     """Samples side by side, low tones at the bottom."""
-    if land.domain.image_shape is None:
+    if land.domain.picture_shape is None:
         raise InvalidValueError(f"{land.domain.name} has no pictures to draw")
-    pictures = x_NX.reshape(-1, *land.domain.image_shape)
+    pictures = land.domain.pictures(x_NX).reshape(-1, *land.domain.picture_shape)
     pictures = pictures if land.domain.sound is None else pictures[:, ::-1]
     return np.concatenate([np.pad(picture, 1, constant_values=0.5) for picture in pictures], axis=1)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import SIDES, Side
+from .config import NUMERICS, SIDES, Side
 from .domains import Samples, Split, get_domain, use_own
 from .errors import BridgelabError, ClusterError, ModelError
 from .lab import Lab
@@ -77,6 +77,14 @@ def make_models(wanted: Pretraining) -> Iterator[ModelSpec]:
         yield job.spec
 
 
+def _set_up_torch() -> None:
+    """One thread, and convolutions in float32 on a GPU too, as NUMERICS has it."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = NUMERICS["tf32"] is True
+
+
 def _know(files: Files) -> None:
     """Makes the user's own domains known in a worker."""
     for file in files:
@@ -90,15 +98,20 @@ def _side_by_side(wanted: Pretraining) -> Iterator[ModelSpec]:
     place = ray.remote(num_cpus=1, num_gpus=1 / MODELS_A_GPU if wanted.device == "cuda" else 0)
     judge_task, base_task = place(_judge_task), place(_base_model_task)
     common = (wanted.every_s, wanted.study.domain_files, wanted.device)
-    judges = {
+    judges: dict[ModelSpec, Any] = {
         spec: judge_task.remote(wanted.lab.address, spec, wanted.by_data(spec.data_id), *common)
         for spec in wanted.judges
     }
     pending = {ref: spec for spec, ref in judges.items()}
+    begun: dict[str, Any] = {}
     for job in wanted.jobs:
-        judge = [judges[job.judge]] if job.judge in judges else []
+        before = [judges[job.judge]] if job.judge in judges else []
+        if job.spec.model_id in begun:
+            before.append(begun[job.spec.model_id])  # one model, from which latents are drawn in several ways
         samples = wanted.samples[job.spec.domain, job.side]
-        pending[base_task.remote(wanted.lab.address, job, samples, *common, judge)] = job.spec
+        ref = base_task.remote(wanted.lab.address, job, samples, *common, before)
+        begun[job.spec.model_id] = ref
+        pending[ref] = job.spec
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
         with _telling():
@@ -109,12 +122,10 @@ def _side_by_side(wanted: Pretraining) -> Iterator[ModelSpec]:
 def _judge_task(
     address: str, spec: ModelSpec, samples: Mapping[Split, Samples], every_s: float, files: Files, device: str
 ) -> None:
-    import torch
-
     from .base_models import pretrain
     from .base_models.fit import Team
 
-    torch.set_num_threads(1)
+    _set_up_torch()
     _know(files)
     pretrain.make_judge(Lab(address), spec, samples, Team(device=device), every_s)
 
@@ -126,26 +137,33 @@ def _base_model_task(
     every_s: float,
     files: Files,
     device: str,
-    judge: list[Any],
+    before: list[Any],
 ) -> None:
     import ray
-    import torch
 
     from .base_models import pretrain
     from .base_models.fit import Team
 
-    torch.set_num_threads(1)
+    _set_up_torch()
     _know(files)
-    pretrain.make_base_model(Lab(address), job, samples, Team(device=device), lambda: ray.get(judge), every_s)
-    _encode(address, job, samples)
+    if job.spec.drawn is not None:
+        ray.get(before)  # a judge has its part in the training, and in the latents
+    pretrain.make_base_model(Lab(address), job, samples, Team(device=device), lambda: ray.get(before), every_s)
+    _make_latents(address, job, samples, device)
 
 
-def _encode(address: str, job: BaseModelJob, samples: Mapping[Split, Samples]) -> None:
-    from . import latents
-    from .base_models import checkpoint
+def _make_latents(address: str, job: BaseModelJob, samples: Mapping[Split, Samples], device: str) -> None:
+    """Encodes the samples, or draws latents where the base model cannot encode."""
+    from . import latents, rejection
+    from .base_models import checkpoint, pretrain, with_encoder
 
-    base = checkpoint.load_base_model(Lab(address), job.spec, get_domain(job.spec.domain))
-    latents.make(Lab(address), job.spec, base, samples)
+    lab, domain = Lab(address), get_domain(job.spec.domain)
+    base = checkpoint.load_base_model(lab, job.spec, domain)
+    if job.spec.drawn is None:
+        latents.make(lab, job.spec, with_encoder(base, domain), samples)
+    else:
+        judge = pretrain.examiner(lab, job, domain)
+        rejection.make(lab, job.spec, checkpoint.on_device(base, device), judge, samples, device)
 
 
 def _share(folder: Path, workers: int, device: str, name: str, loop: Any, given: tuple[Any, ...]) -> None:
@@ -191,19 +209,18 @@ def _base_model_loop(config: Mapping[str, Any]) -> None:
     samples, team = ray.get(ref), _team()
     pretrain.make_base_model(Lab(address), job, samples, team, checkpoint_every_s=every_s)
     if team.rank == 0:
-        _encode(address, job, samples)
+        _make_latents(address, job, samples, team.device)
 
 
 def _team() -> Any:
     """This worker's place among those that Ray Train started."""
-    import torch
     from ray import train
     from ray.train.torch import get_device
     from torch.nn.parallel import DistributedDataParallel
 
     from .base_models.fit import Team
 
-    torch.set_num_threads(1)
+    _set_up_torch()
     context = train.get_context()
     device = str(get_device())
     return Team(context.get_world_rank(), context.get_world_size(), DistributedDataParallel, device)

@@ -188,7 +188,7 @@ def _check_space(search: Search, selection: Selection) -> None:
             raise InvalidValueError(f"--set {key}: '{search.name}' searches it; leave it out, or copy the search")
         if key == "system":
             raise InvalidValueError(f"search '{search.name}' varies system: a bracket is of bridges; compare in a grid")
-        if key.partition(".")[0] in ("vae", "judge") or key == "bridge.n_steps":
+        if key.partition(".")[0] in ("vae", "wavegan", "rejection", "judge") or key == "bridge.n_steps":
             raise InvalidValueError(f"search '{search.name}' varies {key}: a bracket shares base models and steps")
 
 

@@ -7,42 +7,71 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from .config import NUMERICS, PIXEL_SYSTEMS, ClassifierConfig, Settings, Side, VAEConfig, canonical, content_id
+from .wavegan_config import RejectionConfig, WaveGANConfig
+
+Config = VAEConfig | WaveGANConfig | ClassifierConfig
+"""Of a model that is trained."""
 
 
-def latents_id_of(model_id: str, data_id: str, shift: int) -> str:
-    """Of what a base model makes of its data, in each of the places that it was trained to see them in."""
-    places = {"places": shift} if shift else {}
-    return content_id("latents", {"model": model_id, "data": data_id} | places)
+def model_id_of(spec: Mapping[str, Any]) -> str:
+    """Of a model as JSON values. How latents are drawn has no part in how it is trained."""
+    trained = {name: value for name, value in spec.items() if name != "drawn"}
+    return content_id("base_model", {**trained, "numerics": NUMERICS})
+
+
+def latents_id_of(spec: Mapping[str, Any]) -> str:
+    """Of a base model as JSON values: what it makes of its data, in each of the places that it was trained to
+
+    see them in; or what is drawn from its prior.
+    """
+    shift, drawn = (spec["config"] or {}).get("shift", 0), spec.get("drawn")
+    how = ({"places": shift} if shift else {}) | ({"drawn": drawn} if drawn else {})
+    return content_id("latents", {"model": model_id_of(spec), "data": spec["data_id"]} | how)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """How latents come about where nothing can be encoded: from the prior, chosen by a judge."""
+
+    judge_id: str
+    rejection: RejectionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A base model or a judge before it is trained."""
 
-    kind: Literal["vae", "classifier", "identity", "rule"]
+    kind: Literal["vae", "wavegan", "classifier", "identity", "rule"]
     domain: str
     data_id: str
     "the fingerprint of the domain's data and of its splits"
-    config: VAEConfig | ClassifierConfig | None
+    config: Config | None
     seed: int
+    drawn: Drawn | None = field(default=None, metadata={"neutral": None})
+    "of a base model that cannot encode"
 
     @cached_property
     def model_id(self) -> str:
-        return content_id("base_model", {**canonical(self), "numerics": NUMERICS})
+        return model_id_of(canonical(self))
 
     @cached_property
     def latents_id(self) -> str:
-        return latents_id_of(self.model_id, self.data_id, self.shift)
+        return latents_id_of(canonical(self))
 
     @property
     def shift(self) -> int:
         """By how many pixels the images are moved that it is trained on."""
-        return 0 if self.config is None else self.config.shift
+        return self.config.shift if isinstance(self.config, (VAEConfig, ClassifierConfig)) else 0
+
+    @property
+    def as_trained(self) -> ModelSpec:
+        """The model by itself, however latents are drawn from it."""
+        return replace(self, drawn=None)
 
 
 SHARED_IN_A_PACK = (
@@ -63,8 +92,8 @@ SHARED_IN_A_PACK = (
 
 def shape_of(spec: Mapping[str, Any]) -> str:
     """What trials of a pack have in common, of a trial as JSON values: shapes of tensors and forms of losses."""
-    vae = spec["settings"]["vae_a"]
-    latent_dim = None if vae is None else vae["latent_dim"]
+    base = spec["settings"]["vae_a"] or spec["settings"].get("wavegan_a")
+    latent_dim = None if base is None else base["latent_dim"]
     bridge = spec["settings"]["bridge"]
     form = [bridge[name] for name in SHARED_IN_A_PACK if name in bridge]
     system = spec["settings"].get("system", "bridge")
@@ -127,9 +156,12 @@ def trial_of(values: Mapping[str, Any]) -> TrialSpec:
 
 
 def _model_of(values: Mapping[str, Any]) -> ModelSpec:
-    configs = {"vae": VAEConfig, "classifier": ClassifierConfig}
-    config = values["config"]
-    return ModelSpec(**{**values, "config": None if config is None else configs[values["kind"]](**config)})
+    configs = {"vae": VAEConfig, "wavegan": WaveGANConfig, "classifier": ClassifierConfig}
+    config, drawn = values["config"], values.get("drawn")
+    made = {"config": None if config is None else configs[values["kind"]](**config)}
+    if drawn is not None:
+        made["drawn"] = Drawn(judge_id=drawn["judge_id"], rejection=RejectionConfig(**drawn["rejection"]))
+    return ModelSpec(**{**values, **made})
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from .config import (
     Preset,
     Search,
     Settings,
-    Side,
     Study,
     Times,
     VAEConfig,
@@ -32,8 +31,10 @@ from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
 from .replicates import MOST_REPLICATES, Crossed, Seeds, check_replicates
-from .specs import Arm, ModelSpec, TrialSpec
+from .sides import base_model, check_widths, judge, n_train_of, of_one_width
+from .specs import Arm, TrialSpec
 from .user_file import UserFile, read_user_file
+from .wavegan_config import WaveGANConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,20 +196,6 @@ class ResolvedStudy:
         return Seeds(replicate if self.n_base is None else replicate % self.n_base, replicate, replicate)
 
 
-def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> ModelSpec:
-    """The base model of a side; the identity has no seed."""
-    config = settings.vae_a if side == "a" else settings.vae_b
-    kind, seed = ("identity", 0) if config is None else ("vae", seed)
-    return ModelSpec(kind=kind, domain=domain.name, data_id=domain.data_id(side), config=config, seed=seed)  # type: ignore[arg-type]
-
-
-def judge(domain: Domain, side: Side, settings: Settings) -> ModelSpec:
-    """The judge of a side: one a domain, trained once."""
-    config = settings.judge_a if side == "a" else settings.judge_b
-    kind = "rule" if config is None else "classifier"
-    return ModelSpec(kind=kind, domain=domain.name, data_id=domain.data_id(side), config=config, seed=0)  # type: ignore[arg-type]
-
-
 def study_names() -> list[str]:
     """The studies that come with bridgelab."""
     import search_spaces
@@ -328,23 +315,31 @@ def _base_settings(
 ) -> Settings:
     a, b = presets
     class_map = _class_map(study, pair)
-    vae_a, vae_b = _of_one_width(a.vae, b.vae)
-    settings = Settings(class_map=class_map, vae_a=vae_a, vae_b=vae_b, judge_a=a.judge, judge_b=b.judge)
+    bases = of_one_width(a.vae or a.wavegan, b.vae or b.wavegan)
+    vaes = [base if isinstance(base, VAEConfig) else None for base in bases]
+    wavegans = [base if isinstance(base, WaveGANConfig) else None for base in bases]
+    settings = Settings(
+        class_map=class_map,
+        vae_a=vaes[0],
+        vae_b=vaes[1],
+        wavegan_a=wavegans[0],
+        wavegan_b=wavegans[1],
+        judge_a=a.judge,
+        judge_b=b.judge,
+    )
     # A bridge between two domains is as large, and set, as the more demanding of them asks for.
     demands = sorted(zip((a, b), pair, strict=True), key=lambda d: _demand(d[0]))
     sizes = max((a, b), key=_demand).bridge
-    layers = [sizes, RECIPES[recipe], *(domain.recipes.get(recipe, {}) for _, domain in demands)]
+    layers = [
+        a.rejection,
+        b.rejection,
+        sizes,
+        RECIPES[recipe],
+        *(domain.recipes.get(recipe, {}) for _, domain in demands),
+    ]
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings
-
-
-def _of_one_width(a: VAEConfig | None, b: VAEConfig | None) -> tuple[VAEConfig | None, VAEConfig | None]:
-    """A bridge joins latents of one width: of two base models the narrower one is made as wide as the other."""
-    if a is None or b is None:
-        return a, b
-    width = max(a.latent_dim, b.latent_dim)
-    return replace(a, latent_dim=width), replace(b, latent_dim=width)
 
 
 def _class_map(study: Study, pair: tuple[Domain, Domain]) -> tuple[int, ...] | None:
@@ -403,7 +398,7 @@ def _with_pixels(
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain], base: Settings) -> dict[str, Mapping[str, Any]]:
-    n_train = min(domain.split_sizes["train"] for domain in pair)
+    n_train = min(n_train_of(pair[0], "a", base), n_train_of(pair[1], "b", base))
     common = [n for n in pair[0].label_counts if n in pair[1].label_counts and (n == "all" or n < n_train)]
     axes = {key: common if v == LABEL_COUNTS else _values(key, v, base) for key, v in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -421,7 +416,7 @@ def _values(key: str, values: Times | Sequence[Any], base: Settings) -> tuple[An
 
 def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
     a, b = pair
-    same_data = a.data_id("a") == b.data_id("b")
+    same_data = a.data_id("a") == b.data_id("b") and settings.wavegan_a is settings.wavegan_b is None
     for key in ("labelled", "overlap"):
         if getattr(settings, key) != getattr(Settings(), key) and not same_data:
             raise InvalidValueError(
@@ -431,18 +426,10 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
         raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
     if settings.system not in ("bridge", "cyclegan") and settings.n_labels == 0:
         raise InvalidValueError(f"n_labels=0 in arm '{arm}': {settings.system} is made from labels; give it some")
-    n_train = min(a.split_sizes["train"], b.split_sizes["train"])
+    n_train = min(n_train_of(a, "a", settings), n_train_of(b, "b", settings))
     n_train //= 2 if settings.overlap == "disjoint" else 1
     if settings.n_labels != "all" and settings.n_labels > n_train:
         raise InvalidValueError(
             f"n_labels={settings.n_labels} in arm '{arm}': {a.name}-{b.name} has {n_train} training samples; use 'all'"
         )
-    widths = [
-        domain.sample_shape[0] if vae is None else vae.latent_dim
-        for domain, vae in ((a, settings.vae_a), (b, settings.vae_b))
-    ]
-    if widths[0] != widths[1]:
-        raise InvalidValueError(
-            f"{a.name} has {widths[0]} latent dimensions and "
-            f"{b.name} has {widths[1]}; --set vae.latent_dim=N makes them equal"
-        )
+    check_widths(pair, settings)

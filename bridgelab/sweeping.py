@@ -10,7 +10,7 @@ import functools
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,9 +25,11 @@ from .results import Results
 from .search import ResolvedSearch, resolve_any
 from .searching import confirmation_of, legs, publish_meeting
 from .session import check, check_workers, choose_device, cluster, n_slots
+from .sides import base_model, judge
 from .specs import BaseModelJob, TrialSpec
-from .study import ResolvedStudy, Selection, base_model, judge, resolve
+from .study import ResolvedStudy, Selection, resolve
 from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs
+from .wavegan_config import WaveGANConfig
 
 KEEP = ("all", "tables", "best")
 
@@ -126,6 +128,24 @@ def sweep(
     )
 
 
+def _with_imported(
+    lab: Lab, resolved: ResolvedStudy, prefix: str | Path, selection: Selection, data: str | Path | None
+) -> ResolvedStudy:
+    """Publishes the WaveGAN of a checkpoint; returns the study with it as the base model."""
+    from .base_models import checkpoint, imported
+
+    domain = resolved.pair[0]
+    if resolved.base.wavegan_a is None:
+        raise InvalidValueError(f"--import: the base model of {domain.name} is no WaveGAN; take a domain of waveforms")
+    found = imported.read_wavegan(prefix, domain.sample_shape[0])
+    sizes = {f"wavegan.{name}": value for name, value in found.config.told.items()}
+    resolved = resolve("transfer_pairs", replace(selection, overrides={**selection.overrides, **sizes}), data)
+    spec = base_model(domain, "a", resolved.base, 0)
+    lab.check_writable()
+    checkpoint.save_state(lab, spec, found.state, {"imported": Path(prefix).name})
+    return resolved
+
+
 @dataclass(frozen=True)
 class Made:
     """A base model that is in the lab."""
@@ -133,6 +153,8 @@ class Made:
     model_id: str
     seed: int
     metrics: Mapping[str, float | str]
+    keys: Mapping[str, int | str]
+    "what a study sets to stand on it; empty for one that it trains anyway"
 
 
 def pretrain(
@@ -145,12 +167,19 @@ def pretrain(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     address: str | None = None,
     progress: Progress | None = None,
+    imported: str | Path | None = None,
 ) -> list[Made]:
-    """The base models of side a of a pair, with seeds 0, 1, ..., their judge, their latents. Raises as `sweep` does."""
+    """The base models of side a of a pair, with seeds 0, 1, ..., their judge, their latents. Raises as `sweep` does.
+
+    With `imported`, the beginning of the files of a checkpoint, the WaveGAN in it is the base model; DataError
+    where it cannot be.
+    """
     lab, told = Lab.of(lab), progress or Silent()
     _check("all", workers, None)
     resolved = resolve("transfer_pairs", selection, data)
-    if resolved.base.vae_a is None:
+    if imported is not None:
+        resolved, n_seeds = _with_imported(lab, resolved, imported, selection, data), 1
+    if resolved.base.vae_a is None and resolved.base.wavegan_a is None:
         raise InvalidValueError(f"{resolved.pair[0].name} has no base model to train: its samples are latents already")
     lab.check_writable()
     specs = [base_model(resolved.pair[0], "a", resolved.base, seed) for seed in range(n_seeds)]
@@ -168,7 +197,16 @@ def pretrain(
         finally:
             with contextlib.suppress(LabError):
                 lab.remove(mark_of(sweep_id))
-    return [Made(s.model_id, s.seed, lab.read_json(f"models/{s.model_id}/metrics.json")) for s in specs]
+    return [
+        Made(s.model_id, s.seed, lab.read_json(f"models/{s.model_id}/metrics.json"), _keys_of(s.config)) for s in specs
+    ]
+
+
+def _keys_of(config: object) -> dict[str, int | str]:
+    """What a study has to set to stand on an imported model."""
+    if not isinstance(config, WaveGANConfig) or config.imported is None:
+        return {}
+    return {f"wavegan.{name}": value for name, value in config.told.items()}
 
 
 def make_panels(lab: Lab, resolved: ResolvedStudy) -> None:

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from . import rows
-from .base_models import BaseModel, Judge, checkpoint
+from .base_models import Generator, Judge, checkpoint
 from .baselines import closed_form
 from .baselines.pixels import PixelTraining
 from .bridge.pack import Member, Pack, Trained, joined
@@ -47,7 +47,7 @@ class Surroundings:
 
     def __init__(self, lab: Lab, source: Source) -> None:
         self.lab, self.source = lab, source
-        self._bases: dict[str, BaseModel] = {}
+        self._bases: dict[str, Generator] = {}
         self._judges: dict[tuple[str, Side], Judge] = {}
         self._sha256: dict[str, str | None] = {}
 
@@ -63,6 +63,7 @@ class Surroundings:
             latents=self.source.latents(base.latents_id),
             samples=self.source.samples(base.domain, side),
             landed=None if domain.landed is None else functools.partial(domain.landed, side),
+            is_encoded=base.drawn is None,
         )
 
     def worlds(self, spec: TrialSpec) -> Mapping[Side, World]:

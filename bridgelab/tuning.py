@@ -75,7 +75,8 @@ def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs:
     """Makes judges, base models and latents."""
     specs = [*judges, *(job.spec for job in jobs)]
     models = [spec.model_id for spec in specs if spec.config is not None]
-    told = {"study": study.study.name, "study_id": study.study_id, "models": models}
+    drawn = [job.spec.latents_id for job in jobs if job.spec.drawn is not None]
+    told = {"study": study.study.name, "study_id": study.study_id, "models": models, "drawn": drawn}
     work.lab.publish(mark_of(work.sweep_id), canonical_json(told).encode())
     work.progress.models(0, len(specs))
     wanted = Pretraining(

@@ -5,6 +5,7 @@ import pytest
 from bridgelab.config import Settings, VAEConfig
 from bridgelab.errors import InvalidValueError, UnknownNameError
 from bridgelab.keys import KEYS, parse_assignment, value_of, with_keys
+from bridgelab.wavegan_config import WaveGANConfig
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,14 @@ def test_a_key_of_a_model_that_the_pair_does_not_train_is_refused() -> None:
         with_keys(Settings(), {"vae.latent_dim": 12})
 
 
+def test_a_key_reaches_the_side_that_has_what_it_is_of() -> None:
+    settings = Settings(vae_a=VAEConfig(), wavegan_b=WaveGANConfig())
+    changed = with_keys(settings, {"vae.latent_dim": 12, "wavegan.latent_dim": 12})
+    assert (changed.vae_a.latent_dim, changed.vae_b, changed.wavegan_b.latent_dim) == (12, None, 12)
+    assert value_of(changed, "wavegan.latent_dim") == 12
+
+
 def test_every_key_can_be_set_to_what_it_is() -> None:
-    settings = Settings(vae_a=VAEConfig(), vae_b=VAEConfig())
+    settings = Settings(vae_a=VAEConfig(), wavegan_b=WaveGANConfig())
     for key in (k for k in KEYS if not k.startswith("judge.")):
         assert with_keys(settings, {key: value_of(settings, key)}) == settings

@@ -73,3 +73,10 @@ def test_base_models_in_training_are_told_before_there_is_a_run(lab: Lab) -> Non
     assert "base models and judges for label_efficiency: 1 of 3 made, last sign of it 0 s ago" in status_text(found)
     with pytest.raises(LabError):
         status(lab, "component_ablation")
+
+
+def test_latents_that_are_being_drawn_are_counted(lab: Lab) -> None:
+    mark = {"study": "transfer_pairs", "study_id": "an-id", "models": ["made"], "drawn": ["some", "others"]}
+    lab.publish("training/a-sweep.sweep", canonical_json(mark).encode())
+    lab.publish("training/some.draws", b'{"n_draws": 12288, "of_class": [12288]}')
+    assert "0 of 1 made, 12,288 latents drawn, last sign of it 0 s ago" in status_text(status(lab))

@@ -1,5 +1,8 @@
 """Accuracies, on predictions that can be counted by hand."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -27,6 +30,14 @@ def test_each_accuracy_compares_what_its_name_says() -> None:
         "bridge_reconstruction_accuracy_a": 2 / 4,
         "base_reconstruction_accuracy_a": 3 / 4,
         "shared_classifier_accuracy_a": 3 / 4,
+    }
+
+
+def test_a_base_model_that_cannot_encode_has_no_reconstruction_of_its_own() -> None:
+    drawn = accuracies("ab", dataclasses.replace(predictions(), is_encoded=False))
+    assert math.isnan(drawn["base_reconstruction_accuracy_a"])
+    assert {n for n, v in drawn.items() if v != accuracies("ab", predictions())[n]} == {
+        "base_reconstruction_accuracy_a"
     }
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 from PIL import Image
 from untrained import published
 
@@ -14,6 +15,7 @@ from analysis import panels as shown
 from bridgelab import panels
 from bridgelab.domains import Samples, get_domain
 from bridgelab.lab import Lab
+from bridgelab.latents import Latents
 from bridgelab.passage import open_passage
 
 
@@ -45,6 +47,22 @@ def test_what_is_a_sound_can_be_heard(spoken: pd.DataFrame) -> None:
     assert set(zip(clips["direction"], clips["row"], strict=True)) == {("ab", "transferred"), ("ba", "source")}
     heard, rate = soundfile.read(io.BytesIO(clips["data"].iloc[0]))
     assert (rate, len(heard)) == (8000, get_domain("fsdd").sound.n_samples)
+
+
+def test_latents_that_were_drawn_have_no_original(lab: Lab) -> None:
+    passage = open_passage(published(lab, "mnist", "fsdd_wave").trial_id, lab)
+    z_ND = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    drawn = Latents(z_ND, np.zeros_like(z_ND), np.arange(40) % 10)
+    found = pd.DataFrame([vars(one) for one in panels.panel(passage, {"a": samples("mnist"), "b": drawn})])
+    shown = found[(found["kind"] == "transfer") & (found["medium"] == "png")]
+    assert set(shown[shown["direction"] == "ab"]["row"]) == {"original", "source", "reconstructed", "transferred"}
+    assert set(shown[shown["direction"] == "ba"]["row"]) == {"source", "reconstructed", "transferred"}
+    clips = found[(found["medium"] == "wav") & (found["direction"] == "ba")]
+    heard, rate = soundfile.read(io.BytesIO(clips["data"].iloc[0]))
+    assert rate == 4000
+    with torch.inference_mode():
+        decoded = passage.lands["b"].decode(torch.from_numpy(z_ND[:1]))[0]
+    assert np.allclose(heard, decoded, atol=1e-4)
 
 
 def test_the_ways_have_their_three_rows(spoken: pd.DataFrame) -> None:

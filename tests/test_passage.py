@@ -84,6 +84,18 @@ def test_a_picture_becomes_a_sound_and_a_sound_a_picture(
     assert (tmp_path / "seen.png").stat().st_size > 100
 
 
+def test_nothing_of_a_gan_is_sent_but_everything_to_it(lab: Lab, picture: Path, sound: Path, tmp_path: Path) -> None:
+    trial_id = published(lab, "mnist", "fsdd_wave").trial_id
+    transfer(trial_id, picture, tmp_path / "said.wav", lab=lab)
+    clip, rate = soundfile.read(tmp_path / "said.wav")
+    assert (rate, len(clip)) == (4000, 4096)
+    with pytest.raises(InvalidValueError, match="the base model of fsdd_wave is a GAN: .* encodes none"):
+        transfer(trial_id, sound, tmp_path / "seen.png", lab=lab)
+    assert not (tmp_path / "seen.png").exists()
+    rows = interpolate(trial_id, (picture, picture), tmp_path / "rows.png", lab=lab, n_steps=3)
+    assert set(rows) == {"source", "target", "transferred"}
+
+
 def test_a_folder_becomes_a_folder(lab: Lab, images: str, picture: Path, tmp_path: Path) -> None:
     (picture.parent / "two.png").write_bytes(picture.read_bytes())
     (picture.parent / "notes.txt").write_text("not a picture")

@@ -1,15 +1,17 @@
 """From a study, ours or a user's own, to arms and trials."""
 
+import json
 import os
 import shlex
 from pathlib import Path
 
 import pytest
 
-from bridgelab.config import Study, Times
+from bridgelab.config import Study, Times, canonical_json
 from bridgelab.domains import get_domain
 from bridgelab.errors import BridgelabError, InvalidValueError, UnknownNameError, UserFileError
 from bridgelab.search import ResolvedSearch, next_generation, resolve_any
+from bridgelab.specs import trial_of
 from bridgelab.study import Selection, load_study, resolve, study_names
 
 
@@ -277,11 +279,11 @@ def test_an_unknown_study_is_answered_with_the_nearest_one() -> None:
 
 def test_of_two_base_models_the_narrower_is_made_as_wide() -> None:
     from bridgelab.config import VAEConfig
-    from bridgelab.study import _of_one_width
+    from bridgelab.sides import of_one_width
 
-    a, b = _of_one_width(VAEConfig(latent_dim=16, hidden_dim=7), VAEConfig(latent_dim=32))
+    a, b = of_one_width(VAEConfig(latent_dim=16, hidden_dim=7), VAEConfig(latent_dim=32))
     assert (a.latent_dim, b.latent_dim, a.hidden_dim) == (32, 32, 7)
-    assert _of_one_width(None, VAEConfig(latent_dim=3)) == (None, VAEConfig(latent_dim=3))
+    assert of_one_width(None, VAEConfig(latent_dim=3)) == (None, VAEConfig(latent_dim=3))
 
 
 @pytest.mark.data
@@ -291,3 +293,54 @@ def test_the_more_demanding_domain_says_how_whichever_side_it_is_on() -> None:
     there, back = (resolve("transfer_pairs", Selection(pair=pair), data).base.bridge for pair in ways)
     assert there == back
     assert there.beta_cls != resolve("transfer_pairs", Selection(pair="mnist-mnist"), data).base.bridge.beta_cls
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A data folder with the names of clips, which is all that a study asks for."""
+    folder = tmp_path / "fsdd" / "recordings"
+    folder.mkdir(parents=True)
+    for digit in range(10):
+        for index in range(10):
+            (folder / f"{digit}_theo_{index}.wav").write_text(f"{digit} {index}")
+    return tmp_path
+
+
+def waves(data: Path, pair: str = "digits-fsdd_wave", **overrides: object):
+    return resolve("transfer_pairs", Selection(pair=pair, preset="smoke", overrides=overrides), data)
+
+
+def test_the_latents_of_a_wavegan_are_drawn_under_its_judge(clips: Path) -> None:
+    trial = waves(clips).members[0].trial
+    assert (trial.base_a.kind, trial.base_b.kind) == ("vae", "wavegan")
+    assert trial.base_a.drawn is None
+    assert trial.base_b.drawn.judge_id == trial.judge_b.model_id
+    assert trial.settings.wavegan_b.latent_dim == trial.settings.vae_a.latent_dim == 16
+    assert trial_of(json.loads(canonical_json(trial))) == trial
+    other = waves(clips, **{"rejection.n_per_class": 24}).members[0].trial
+    assert other.base_b.model_id == trial.base_b.model_id
+    assert other.trial_id != trial.trial_id
+    another_judge = waves(clips, **{"judge.n_steps": 7}).members[0].trial
+    assert another_judge.base_b.latents_id != trial.base_b.latents_id
+
+
+def test_there_are_as_many_labels_as_latents_are_drawn_to_train_on(clips: Path) -> None:
+    assert waves(clips, n_labels=120).base.n_labels == 120  # twelve of sixteen in each class
+    with pytest.raises(InvalidValueError, match="digits-fsdd_wave has 40 training samples"):
+        waves(clips, n_labels=120, **{"rejection.n_per_class": 8})
+
+
+def test_what_cannot_be_with_a_wavegan_is_explained(clips: Path) -> None:
+    with pytest.raises(InvalidValueError, match="--set vae.latent_dim=N --set wavegan.latent_dim=N makes them equal"):
+        waves(clips, **{"wavegan.latent_dim": 7})
+    with pytest.raises(InvalidValueError, match="overlap=disjoint: fsdd_wave and fsdd_wave hold different samples"):
+        waves(clips, "fsdd_wave-fsdd_wave", overlap="disjoint")
+
+
+def test_an_imported_wavegan_is_one_model_whatever_the_seed_and_the_training(clips: Path) -> None:
+    imported = {"wavegan.imported": "sha256:0123456789abcdef0123"}
+    first, second = (m.trial.base_b for m in waves(clips, **imported).members)
+    assert first == second
+    assert waves(clips, **imported, **{"wavegan.n_steps": 9}).members[0].trial.base_b == first
+    with pytest.raises(InvalidValueError, match="wavegan.imported=x: .*pattern"):
+        waves(clips, **{"wavegan.imported": "x"})

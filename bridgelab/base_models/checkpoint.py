@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from .. import weights
 from ..config import ClassifierConfig, Side, VAEConfig, canonical, stream_seed
 from ..domains import Domain
+from ..domains.logmel import Waves
 from ..errors import LabError
 from ..lab import Lab
 from ..specs import ModelSpec
-from . import BaseModel, Identity, Judge, Rule
-from .classifier import Classifier
+from ..wavegan_config import WaveGANConfig
+from . import Generator, Identity, Judge, Rule
+from .classifier import Classifier, Listener
 from .vae import VAE
+from .wavegan import WaveGAN
 
 
 def build(spec: ModelSpec, domain: Domain) -> nn.Module:
@@ -27,12 +30,15 @@ def build(spec: ModelSpec, domain: Domain) -> nn.Module:
     with torch.device("meta"):  # no draw from the global generator
         if isinstance(spec.config, VAEConfig):
             module: nn.Module = VAE(n_pixels, spec.config)
+        elif isinstance(spec.config, WaveGANConfig):
+            module = WaveGAN(n_pixels, spec.config)
         elif isinstance(spec.config, ClassifierConfig):
-            module = Classifier(domain.image_shape or (1, n_pixels), len(domain.class_names), spec.config)
+            module = Classifier(domain.picture_shape or (1, n_pixels), len(domain.class_names), spec.config)
         else:
             raise TypeError(f"a {spec.kind} has nothing to train")
     module.to_empty(device="cpu")
-    initialise(module, "base_model", spec.domain, spec.kind, spec.seed)
+    draw = initialise_glorot if isinstance(module, WaveGAN) else initialise
+    draw(module, "base_model", spec.domain, spec.kind, spec.seed)
     return module
 
 
@@ -61,17 +67,44 @@ def initialise_normal(module: nn.Module, *names: str | int) -> None:
                 layer.reset_running_stats()
 
 
+@torch.no_grad()
+def initialise_glorot(module: nn.Module, *names: str | int) -> None:
+    """Draws weights as Glorot and Bengio do, each layer from a stream of its own; biases are 0: how WaveGAN begins."""
+    for layer_name, layer in module.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
+            stream = torch.Generator().manual_seed(stream_seed(*names, "init", layer_name))
+            n_taps = layer.weight[0, 0].numel()
+            bound = math.sqrt(6 / (n_taps * (layer.weight.shape[0] + layer.weight.shape[1])))
+            layer.weight.uniform_(-bound, bound, generator=stream)
+            assert layer.bias is not None
+            layer.bias.zero_()
+
+
 def save(
     lab: Lab,
     spec: ModelSpec,
     module: nn.Module,
     metrics: Mapping[str, float | str],
     timing: Mapping[str, float] | None = None,
+    more: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Publishes lab/models/<model_id>: the weights, the spec, what was measured, and how long it took."""
+    """Publishes lab/models/<model_id>: the weights, the spec, what was measured, how long it took, and `more` files."""
+    save_state(lab, spec, module.state_dict(), metrics, timing, more)
+
+
+def save_state(
+    lab: Lab,
+    spec: ModelSpec,
+    state: Mapping[str, Tensor],
+    metrics: Mapping[str, float | str],
+    timing: Mapping[str, float] | None = None,
+    more: Mapping[str, bytes] | None = None,
+) -> None:
+    """`save` of a module's tensors."""
     files = {
-        "model.safetensors": weights.encode(module.state_dict()),
-        "config.json": json.dumps(canonical(spec), indent=2).encode(),
+        **(more or {}),
+        "model.safetensors": weights.encode(state),
+        "config.json": json.dumps(canonical(spec.as_trained), indent=2).encode(),
         "metrics.json": json.dumps(dict(metrics), indent=2).encode(),
         "timing.json": json.dumps(dict(timing or {}), indent=2).encode(),
     }
@@ -94,13 +127,18 @@ def load(lab: Lab, spec: ModelSpec, domain: Domain) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def load_base_model(lab: Lab, spec: ModelSpec, domain: Domain) -> BaseModel:
+def load_base_model(lab: Lab, spec: ModelSpec, domain: Domain) -> Generator:
     """The frozen generator of a spec."""
     if spec.kind == "identity":
         return Identity()
     model = load(lab, spec, domain)
-    assert isinstance(model, VAE)
+    assert isinstance(model, (VAE, WaveGAN))
     return model
+
+
+def on_device(model: Generator, device: str) -> Generator:
+    """The model where it is to be used."""
+    return model.to(device) if isinstance(model, nn.Module) else model
 
 
 def load_judge(lab: Lab, spec: ModelSpec, domain: Domain, side: Side) -> Judge:
@@ -109,7 +147,7 @@ def load_judge(lab: Lab, spec: ModelSpec, domain: Domain, side: Side) -> Judge:
         return Rule(domain, side)
     model = load(lab, spec, domain)
     assert isinstance(model, Classifier)
-    return model
+    return Listener(model, domain.sound) if isinstance(domain.sound, Waves) else model
 
 
 def weights_sha256(lab: Lab, spec: ModelSpec) -> str | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ClassifierConfig
+from ..domains.logmel import Waves
 from . import Features
 from .vae import mlp
 
@@ -67,3 +68,21 @@ class Classifier(nn.Module):
     def classify(self, x_BX: Tensor) -> Tensor:
         """The class of each sample, (B,) int64."""
         return torch.argmax(self(x_BX), dim=1)
+
+
+class Listener:
+    """The judge of waveforms: a classifier of their log-mel pictures. T samples of sound."""
+
+    def __init__(self, classifier: Classifier, sound: Waves) -> None:
+        self.classifier, self.sound = classifier, sound
+
+    def features(self, x_BT: Tensor) -> Features:
+        """Those of the classifier."""
+        return self.classifier.features(self._pictures(x_BT))
+
+    def classify(self, x_BT: Tensor) -> Tensor:
+        """The class of each clip, (B,) int64."""
+        return self.classifier.classify(self._pictures(x_BT))
+
+    def _pictures(self, x_BT: Tensor) -> Tensor:
+        return torch.from_numpy(self.sound.pictures(x_BT.detach().numpy()))

@@ -100,7 +100,7 @@ def fit(
     Raises ModelError where no score on validation was finite.
     """
     config, device = spec.config, torch.device(team.device)
-    assert config is not None
+    assert isinstance(config, (VAEConfig, ClassifierConfig))
     model.to(device)
     if config.batch_size % team.size:
         raise InvalidValueError(f"--workers {team.size}: batches of {config.batch_size} rows cannot be shared evenly")
@@ -126,6 +126,41 @@ def fit(
     progress.finish()
 
 
+def tensors_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of each of its parameters, by place and name."""
+    moments = optimizer.state_dict()["state"]
+    return {f"{i}/{name}": tensor.clone() for i, of_one in moments.items() for name, tensor in of_one.items()}
+
+
+def restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Gives an optimizer back what `tensors_of` told."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        i, _, what = name.partition("/")
+        moments.setdefault(int(i), {})[what] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": tensor.clone() for name, tensor in tensors.items()}
+
+
+def below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a state whose names begin so, by the rest of their names."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
+
+
+def diverged(spec: ModelSpec, prefix: str, what: str) -> ModelError:
+    """The error of a model none of whose scores was finite."""
+    assert spec.config is not None
+    rate = min(spec.config.learning_rate / 10, 1e-3)
+    return ModelError(
+        f"the {spec.kind} of {spec.domain} with seed {spec.seed} diverged: no {what} was finite; "
+        f"try --set {prefix}.learning_rate={rate:g}"
+    )
+
+
 class _Progress:
     """A model in training: the step, the optimizer, the best state so far."""
 
@@ -144,38 +179,23 @@ class _Progress:
 
     def finish(self) -> None:
         if self._best_score == float("-inf"):
-            spec, config = self._spec, self._spec.config
-            assert config is not None
-            prefix = "judge" if isinstance(config, ClassifierConfig) else "vae"
-            raise ModelError(
-                f"the {spec.kind} of {spec.domain} with seed {spec.seed} diverged: no validation score was finite; "
-                f"try --set {prefix}.learning_rate={min(config.learning_rate / 10, 1e-3):g}"
-            )
+            prefix = "judge" if isinstance(self._spec.config, ClassifierConfig) else "vae"
+            raise diverged(self._spec, prefix, "validation score")
         self._model.load_state_dict(self._best)
         self._model.cpu().eval().requires_grad_(False)
 
     def state(self) -> dict[str, Tensor]:
         """All that `restore` needs to go on to the same bits."""
         state = {"step": torch.tensor(self.step), "best_score": torch.tensor(self._best_score, dtype=torch.float64)}
-        state |= {f"model/{name}": tensor.clone() for name, tensor in self._model.state_dict().items()}
-        state |= {f"best/{name}": tensor for name, tensor in self._best.items()}
+        state |= with_prefix("model", self._model.state_dict()) | with_prefix("best", self._best)
         state |= {f"stream/{name}": generator.get_state() for name, generator in self._streams.items()}
-        for i, moments in self.optimizer.state_dict()["state"].items():
-            state |= {f"optimizer/{i}/{name}": tensor.clone() for name, tensor in moments.items()}
+        state |= with_prefix("optimizer", tensors_of(self.optimizer))
         return {name: tensor.cpu() for name, tensor in state.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        def below(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-
         self.step, self._best_score = int(state["step"]), float(state["best_score"])
-        self._model.load_state_dict(below("model/"))
-        self._best = below("best/")
-        for name, place in below("stream/").items():
+        self._model.load_state_dict(below("model", state))
+        self._best = below("best", state)
+        for name, place in below("stream", state).items():
             self._streams[name].set_state(place)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in below("optimizer/").items():
-            i, _, what = name.partition("/")
-            moments.setdefault(int(i), {})[what] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        restore(self.optimizer, below("optimizer", state))

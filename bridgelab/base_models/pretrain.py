@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,22 @@ from torch.nn import functional as F
 
 from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig, stream_seed
 from ..domains import Domain, Samples, Split, get_domain
+from ..domains.clips import sound_bytes
+from ..errors import InvalidValueError, ModelError
 from ..lab import Lab
 from ..metrics import agreement
 from ..specs import BaseModelJob, ModelSpec
-from . import BaseModel, Judge, checkpoint
+from ..wavegan_config import WaveGANConfig
+from . import BaseModel, Examiner, Judge, checkpoint
+from .adversarial import score_of_classes, train_wavegan
 from .classifier import Classifier
 from .fit import ALONE, ModelCheckpoint, Module, Objective, Team, fit
 from .shift import shifted
 from .vae import VAE
+from .wavegan import WaveGAN
+
+N_CLIPS = 8
+"""Samples that are saved with a WaveGAN."""
 
 Splits = Mapping[Split, Samples]
 
@@ -54,7 +63,7 @@ def train_classifier(
     model, config = checkpoint.build(spec, domain), spec.config
     assert isinstance(model, Classifier)
     assert isinstance(config, ClassifierConfig)
-    train_x, validation_x = (_tensor(samples[split].x, team) for split in ("train", "validation"))
+    train_x, validation_x = (_tensor(domain.pictures(samples[split].x), team) for split in ("train", "validation"))
     train_y, validation_y = (_tensor(samples[split].labels, team) for split in ("train", "validation"))
     streams = {name: _stream(spec, name) for name in ("noise", "shift")}
 
@@ -92,12 +101,12 @@ def make_judge(
     """Trains a judge and publishes it with its accuracy on validation and test, unless it is there."""
     if spec.kind == "rule" or lab.exists(f"models/{spec.model_id}"):
         return
-    kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
-    model = train_classifier(spec, get_domain(spec.domain), samples, team, kept)
+    kept, domain = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s), get_domain(spec.domain)
+    model = train_classifier(spec, domain, samples, team, kept)
     pace = kept.pace(model.config.n_steps)
     if team.rank == 0:
         accuracy = {
-            f"accuracy_{split}": agreement(model.classify(torch.from_numpy(part.x.copy())).numpy(), part.labels)
+            f"accuracy_{split}": agreement(model.classify(_tensor(domain.pictures(part.x), ALONE)).numpy(), part.labels)
             for split, part in samples.items()
             if split != "train"
         }
@@ -113,15 +122,30 @@ def make_base_model(
     wait_for_judge: Callable[[], object] = lambda: None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> None:
-    """Trains a base model and publishes it with its reconstruction accuracy, unless it is there.
+    """Trains a base model and publishes it with what its judge says of it, unless it is there.
 
-    The accuracy is measured under the job's judge, which must be in the lab once `wait_for_judge` has
-    returned.
+    Of a VAE that is its reconstruction accuracy, of a WaveGAN its inception score. The job's judge must be
+    in the lab once `wait_for_judge` has returned.
     """
-    spec, domain = job.spec, get_domain(job.spec.domain)
+    spec = job.spec
     if spec.kind == "identity" or lab.exists(f"models/{spec.model_id}"):
         return
     kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
+    make = _make_wavegan if spec.kind == "wavegan" else _make_vae
+    make(lab, job, samples, team, wait_for_judge, kept)
+    if team.rank == 0:
+        kept.remove()
+
+
+def _make_vae(
+    lab: Lab,
+    job: BaseModelJob,
+    samples: Splits,
+    team: Team,
+    wait_for_judge: Callable[[], object],
+    kept: ModelCheckpoint,
+) -> None:
+    spec, domain = job.spec, get_domain(job.spec.domain)
     model = train_vae(spec, domain, samples, team, kept)
     pace = kept.pace(model.config.n_steps)
     if team.rank == 0:
@@ -132,7 +156,55 @@ def make_base_model(
             if split != "train":
                 metrics[f"reconstruction_accuracy_{split}"] = reconstruction_accuracy(model, judge, part)
         checkpoint.save(lab, spec, model, metrics, pace)
-        kept.remove()
+
+
+def _make_wavegan(
+    lab: Lab,
+    job: BaseModelJob,
+    samples: Splits,
+    team: Team,
+    wait_for_judge: Callable[[], object],
+    kept: ModelCheckpoint,
+) -> None:
+    """It is scored while it trains, so the judge comes first."""
+    spec, domain = job.spec, get_domain(job.spec.domain)
+    if isinstance(spec.config, WaveGANConfig) and spec.config.imported is not None:
+        raise ModelError(
+            f"{lab.location} has no imported WaveGAN {spec.config.imported}; "
+            f"bring it there by `bridgelab pretrain {spec.domain} --import CHECKPOINT_PREFIX`"
+        )
+    wait_for_judge()
+    judge = examiner(lab, job, domain)
+    found = train_wavegan(spec, domain, _tensor(samples["train"].x, team), judge, team, kept)
+    pace = kept.pace(found.model.config.n_steps)
+    if team.rank == 0:
+        step, score = found.best
+        of_real = judge.features(_tensor(samples["validation"].x, ALONE)).softmax
+        metrics: dict[str, float | str] = {
+            "judge_id": job.judge.model_id,
+            "inception_score": score,
+            "inception_score_step": float(step),
+            "inception_score_real_validation": score_of_classes(of_real),
+        }
+        files = {"inception_scores.json": json.dumps(found.scores).encode(), **_clips(spec, domain, found.model)}
+        checkpoint.save(lab, spec, found.model, metrics, pace, files)
+
+
+def examiner(lab: Lab, job: BaseModelJob, domain: Domain) -> Examiner:
+    """The judge of a job as one that says how sure it is. Raises InvalidValueError where it is a rule."""
+    judge = checkpoint.load_judge(lab, job.judge, domain, job.side)
+    if not isinstance(judge, Examiner):
+        raise InvalidValueError(f"the judge of {domain.name} is a rule: a WaveGAN needs one that is trained")
+    return judge
+
+
+def _clips(spec: ModelSpec, domain: Domain, model: WaveGAN) -> dict[str, bytes]:
+    """A few samples, to be heard."""
+    assert domain.sound is not None, "a WaveGAN makes sounds"
+    z_ND = torch.randn(N_CLIPS, model.config.latent_dim, generator=_stream(spec, "clips"))
+    with torch.inference_mode():
+        clips_NT = domain.sound.clips(model.decode(z_ND).numpy())
+    return {f"sample-{i}.wav": sound_bytes(clip, domain.sound.rate) for i, clip in enumerate(clips_NT)}
 
 
 def reconstruction_accuracy(model: BaseModel, judge: Judge, samples: Samples) -> float:

@@ -36,9 +36,9 @@ def in_all_places(x_BX: Tensor, domain: Domain, most: int) -> Tensor:
 
 def _moved(x_BX: Tensor, domain: Domain, most: int, down_B: Tensor, across_B: Tensor) -> Tensor:
     """Windows of the padded images that begin `down_B` and `across_B` pixels in, of 2 * most."""
-    if domain.image_shape is None:
+    if domain.picture_shape is None:
         raise InvalidValueError(f"{domain.name} has no images to shift; leave out vae.shift and judge.shift")
-    rows, columns = domain.image_shape
+    rows, columns = domain.picture_shape
     padded_BHW = F.pad(x_BX.reshape(-1, rows, columns), (most, most, most, most))
     here = x_BX.device
     row_BH1 = (down_B[:, None] + torch.arange(rows, device=here))[:, :, None]

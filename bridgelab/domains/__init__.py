@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..config import NLabels, Preset, Side
 from ..errors import DataError, InvalidValueError, UnknownNameError, UserFileError
 from ..user_file import UserFile, read_user_file
-from .logmel import LogMel
+from .logmel import Sound
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -42,8 +42,8 @@ class Domain:
     sample_shape: tuple[int, ...]
     image_shape: tuple[int, int] | None = None
     "rows and columns, where a sample is an image whose pixels are in [0, 1]"
-    sound: LogMel | None = None
-    "where a sample is the picture of a sound: which one"
+    sound: Sound | None = None
+    "where a sample is the picture of a sound: which one; or the sound as it is"
     margin: int = 0
     "pixels of ground around what is drawn in an image, whose centre of mass lies in the middle; 0: it fills the image"
     class_names: tuple[str, ...]
@@ -64,6 +64,15 @@ class Domain:
     "whether a folder has its data, so that nothing would be downloaded; None: it brings its own"
     at: Callable[[Domain, Path], Domain] | None = None
     "the domain with the data of a folder; None: it brings its own"
+
+    @property
+    def picture_shape(self) -> tuple[int, int] | None:
+        """Rows and columns of what a sample looks like; None where it looks like nothing."""
+        return self.image_shape if self.sound is None else self.sound.shape
+
+    def pictures(self, x_NX: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What samples look like, to judges too: they themselves, or the log-mel pictures of waveforms."""
+        return x_NX if self.sound is None else self.sound.pictures(x_NX)
 
     def preset(self, name: str) -> Preset:
         if name not in self.presets:
@@ -102,7 +111,7 @@ def _ours() -> dict[str, Domain]:
     from . import digits, images, plane, speech
 
     known = (digits.DIGITS, plane.PLANE, images.MNIST, images.FASHION_MNIST)
-    spoken = (speech.FSDD, speech.FSDD_SPEAKER, speech.SC09)
+    spoken = (speech.FSDD, speech.FSDD_SPEAKER, speech.FSDD_WAVE, speech.SC09, speech.SC09_WAVE)
     return {domain.name: domain for domain in (*known, *spoken)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,14 +41,27 @@ def read_sounding(path: Path, rate: int) -> Clip:
     filled[: len(clip)] = clip
     power = np.square(filled.reshape(n, window)).mean(1)
     loud = np.flatnonzero(power > power.max() * 10 ** (-QUIET_DB / 10))
-    kept = clip[loud[0] * window : (loud[-1] + 1) * window]
+    return resampled(clip[loud[0] * window : (loud[-1] + 1) * window], own_rate, rate)
+
+
+def resampled(clip: Clip, own_rate: int, rate: int) -> Clip:
+    """A sound at another rate."""
     if own_rate == rate:
-        return kept
+        return clip
     import torch
     from torchaudio.functional import resample
 
-    resampled: Clip = resample(torch.from_numpy(kept.copy()), own_rate, rate).numpy()
-    return resampled
+    found: Clip = resample(torch.from_numpy(clip.copy()), own_rate, rate).numpy()
+    return found
+
+
+def sound_bytes(clip: Clip, rate: int, suffix: str = ".wav") -> bytes:
+    """A clip as a 16-bit file."""
+    import soundfile
+
+    sink = io.BytesIO()
+    soundfile.write(sink, clip, rate, format=suffix.lstrip(".").upper(), subtype=None if suffix == ".ogg" else "PCM_16")
+    return sink.getvalue()
 
 
 def read_clips(folder: Path, names: Sequence[str], rate: int) -> dict[str, Clip]:

@@ -1,4 +1,4 @@
-"""Sound as pictures: log-mel spectrograms of clips, and clips that sound like a spectrogram.
+"""Sound as pictures: log-mel spectrograms of clips, and clips that sound like a spectrogram; and sound as it is.
 
 Shapes: N clips, T samples of sound, M mel bands, F frames.
 """
@@ -60,6 +60,10 @@ class LogMel:
             parts.append((1 + db_NMF / self.floor_db).clamp(0, 1).flatten(1).numpy())
         return np.concatenate(parts) if parts else np.zeros((0, self.n_mels * self.n_frames), np.float32)
 
+    def pictures(self, x_NX: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What samples look like: they are pictures."""
+        return x_NX
+
     def clips(self, x_NX: NDArray[np.float32], n_iterations: int = 64) -> NDArray[np.float32]:
         """Clips (N, T) whose pictures are like x (N, M * F): Griffin and Lim's phases, peak 0.9.
 
@@ -85,3 +89,42 @@ class LogMel:
         return MelSpectrogram(
             self.rate, self.n_fft, hop_length=self.hop, n_mels=self.n_mels, norm="slaney", mel_scale="htk"
         )
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A sample is the clip itself, in [-1, 1]; it is looked at, and judged, as its log-mel picture."""
+
+    picture: LogMel
+
+    @property
+    def rate(self) -> int:
+        return self.picture.rate
+
+    @property
+    def n_samples(self) -> int:
+        return self.picture.n_samples
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the picture."""
+        return self.picture.shape
+
+    def fitted(self, clip_T: NDArray[Any]) -> NDArray[np.float32]:
+        """A clip cut or filled with silence to n_samples."""
+        return self.picture.fitted(clip_T)
+
+    def of(self, clips_NT: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples (N, T) of clips that are n_samples long."""
+        return clips_NT
+
+    def pictures(self, x_NT: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What samples look like, (N, M * F)."""
+        return self.picture.of(x_NT)
+
+    def clips(self, x_NT: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples as they sound, (N, T)."""
+        return x_NT
+
+
+Sound = LogMel | Waves

@@ -1,6 +1,7 @@
 """Spoken digits: the Free Spoken Digit Dataset, and the ten digits of Speech Commands (SC09).
 
-A sample is the log-mel picture of a clip. The folder of a domain is DATA/<name>; it is read as it is.
+A sample is the log-mel picture of a clip, or in the domains for a WaveGAN the clip itself. The folder of a
+domain is DATA/<name>; it is read as it is.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from ..config import ClassifierConfig, NLabels, Preset, Side, VAEConfig
 from ..errors import DataError
+from ..wavegan_config import WaveGANConfig
 from . import Domain, Samples, Split, stratified, unidentified, unloaded
-from .clips import read_clips, without_skipped
+from .clips import Clip, read_clips, resampled, without_skipped
 from .images import DESK_BRIDGE, DESK_PIXELS, FULL_BRIDGE, RECIPE, SMOKE
-from .logmel import LogMel
+from .logmel import LogMel, Sound, Waves
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 VALIDATION_SHARE = 1 / 8
@@ -28,6 +31,8 @@ FSDD_NAME = re.compile(r"([0-9])_([a-z]+)_([0-9]+)\.wav")
 FSDD_TEST = range(5)
 """The official test split of FSDD: the first five recordings of each digit by each speaker."""
 HELD_OUT_SPEAKER = "yweweler"
+FSDD_RATE, SC09_RATE = 8_000, 16_000
+"""Samples a second, in the files of each set."""
 SC09_FOLDER = "SpeechCommands/speech_commands_v0.02"
 
 
@@ -47,10 +52,15 @@ class Clips:
     name: str
     folder: Path
     listed: tuple[Listed, ...]
-    sound: LogMel
+    sound: Sound
+    recorded_rate: int
+    "samples a second, in the files"
 
     def load(self, side: Side) -> Mapping[Split, Samples]:
-        """Pictures in [0, 1] as x (N, M * F); both sides of a pair are the same data. Raises DataError."""
+        """Pictures in [0, 1] as x (N, M * F), or clips (N, T); both sides of a pair are the same data.
+
+        Raises DataError.
+        """
         return _samples(self)
 
     @functools.cached_property
@@ -72,7 +82,8 @@ class Clips:
 @functools.lru_cache(maxsize=2)
 def _samples(clips: Clips) -> Mapping[Split, Samples]:
     """Read once a process."""
-    waves = read_clips(clips.folder, [one.name for one in clips.listed], clips.sound.rate)
+    found = read_clips(clips.folder, [one.name for one in clips.listed], clips.recorded_rate)
+    waves = {name: _at_rate(clip, clips.recorded_rate, clips.sound.rate) for name, clip in found.items()}
     x = clips.sound.of(np.stack([clips.sound.fitted(waves[one.name]) for one in clips.listed]))
     labels = np.array([one.digit for one in clips.listed], np.int64)
     parts: dict[Split, list[int]] = {split: _positions(clips, split) for split in ("validation", "test")}
@@ -82,6 +93,15 @@ def _samples(clips: Clips) -> Mapping[Split, Samples]:
     else:
         parts["validation"], parts["train"] = stratified(x, labels, rest, VALIDATION_SHARE)
     return {split: Samples(x[part], labels[part]) for split, part in parts.items()}
+
+
+def _at_rate(clip: Clip, own_rate: int, rate: int) -> Clip:
+    """A clip at another rate, of peak 1 as it was."""
+    if own_rate == rate:
+        return clip
+    found = resampled(clip, own_rate, rate)
+    peak: Clip = found / np.abs(found).max().clip(1e-6)
+    return peak
 
 
 def _positions(clips: Clips, split: Split | None) -> list[int]:
@@ -146,12 +166,12 @@ def _fsdd_at(domain: Domain, data: Path, is_test: Callable[[str, int], bool]) ->
             f"no fsdd in {data}; put the 3,000 recordings of the Free Spoken Digit Dataset "
             f"(github.com/Jakobovski/free-spoken-digit-dataset) into {data / 'fsdd/recordings'}"
         )
-    return _with_clips(domain, folder, fsdd(folder, is_test))
+    return _with_clips(domain, folder, fsdd(folder, is_test), FSDD_RATE)
 
 
 def _sc09_at(domain: Domain, data: Path) -> Domain:
     folder = _find_sc09(data) or _download_sc09(data)
-    return _with_clips(domain, folder, speech_commands(folder))
+    return _with_clips(domain, folder, speech_commands(folder), SC09_RATE)
 
 
 def _download_sc09(data: Path) -> Path:
@@ -179,10 +199,10 @@ def _remove_empty(folder: Path) -> None:
         _remove_empty(folder.parent)
 
 
-def _with_clips(domain: Domain, folder: Path, listed: Sequence[Listed]) -> Domain:
+def _with_clips(domain: Domain, folder: Path, listed: Sequence[Listed], recorded_rate: int) -> Domain:
     assert domain.sound is not None
     _check(folder, listed)
-    clips = Clips(domain.name, folder, tuple(listed), domain.sound)
+    clips = Clips(domain.name, folder, tuple(listed), domain.sound, recorded_rate)
     return replace(domain, load=clips.load, split_sizes=_sizes(listed), data_id=clips.data_id)
 
 
@@ -208,22 +228,22 @@ def _sizes(listed: Sequence[Listed]) -> Mapping[Split, int]:
 def _domain(
     name: str,
     title: str,
-    sound: LogMel,
+    sound: Sound,
     find: Callable[[Path], Path | None],
     at: Callable[[Domain, Path], Domain],
-    desk: Preset,
+    presets: Mapping[str, Preset],
+    recipes: Mapping[str, Mapping[str, float]] = MappingProxyType({"default": RECIPE}),
 ) -> Domain:
-    full = Preset(vae=VAEConfig(), judge=desk.judge, bridge=FULL_BRIDGE, n_replicates=8)
     return Domain(
         name=name,
         title=title,
-        sample_shape=(sound.n_mels * sound.n_frames,),
-        image_shape=sound.shape,
+        sample_shape=(sound.n_mels * sound.n_frames,) if isinstance(sound, LogMel) else (sound.n_samples,),
+        image_shape=sound.shape if isinstance(sound, LogMel) else None,
         sound=sound,
         class_names=WORDS,
         label_counts=COUNTS,
-        presets={"smoke": SMOKE, "desk": desk, "full": full},
-        recipes={"default": RECIPE},
+        presets=presets,
+        recipes=recipes,
         load=unloaded,
         split_sizes={},
         data_id=unidentified,
@@ -257,6 +277,34 @@ DESK = Preset(
     n_replicates=8,
     pixels=DESK_PIXELS,
 )
+PICTURED = {
+    "smoke": SMOKE,
+    "desk": DESK,
+    "full": Preset(vae=VAEConfig(), judge=DESK.judge, bridge=FULL_BRIDGE, n_replicates=8),
+}
+SMOKE_REJECTION = {"rejection.rule": "likeliest", "rejection.n_per_class": 16, "rejection.n_drawn_per_class": 40}
+"""A GAN of a few steps makes one class of sound: nothing is learned from its bridges but that they run."""
+DESK_REJECTION = {"rejection.n_per_class": 340, "rejection.n_drawn_per_class": 1_400, "rejection.most_draws": 200_000}
+
+
+def _waves(
+    smoke: WaveGANConfig, desk: WaveGANConfig, full: WaveGANConfig, full_bridge: Mapping[str, float]
+) -> Mapping[str, Preset]:
+    """Presets of a domain whose base model is a WaveGAN; at desk size and above, it wants a GPU."""
+    return {
+        "smoke": replace(SMOKE, vae=None, pixels={}, wavegan=smoke, rejection=SMOKE_REJECTION),
+        "desk": replace(DESK, vae=None, pixels={}, wavegan=desk, rejection=DESK_REJECTION),
+        "full": Preset(vae=None, judge=DESK.judge, bridge=full_bridge, n_replicates=8, wavegan=full),
+    }
+
+
+SMALL = WaveGANConfig(
+    latent_dim=16, n_filters=2, n_layers=4, n_critic=1, learning_rate=1e-3, batch_size=8, n_steps=4, n_scored=64
+)
+MEDIUM = WaveGANConfig(latent_dim=32, n_filters=16, n_layers=4, batch_size=32, n_steps=20_000, n_scored=1_000)
+LARGE = WaveGANConfig(n_filters=32, n_layers=4, n_steps=100_000)
+PAPER_BRIDGE = FULL_BRIDGE | {"bridge.shared_dim": 16, "bridge.n_layers": 8, "bridge.hidden_dim": 1024}
+PAPER_WEIGHTS = {"bridge.beta_kl": 0.01, "bridge.beta_swd": 3.0, "bridge.beta_cls": 0.3}
 TELEPHONE = LogMel(rate=8_000, n_frames=44)
 WIDE = LogMel(rate=16_000, n_frames=64, n_fft=512, hop=256)
 FSDD = _domain(
@@ -265,7 +313,7 @@ FSDD = _domain(
     TELEPHONE,
     _find_fsdd,
     functools.partial(_fsdd_at, is_test=_is_official_test),
-    DESK,
+    PICTURED,
 )
 FSDD_SPEAKER = _domain(
     "fsdd_speaker",
@@ -273,6 +321,23 @@ FSDD_SPEAKER = _domain(
     TELEPHONE,
     _find_fsdd,
     functools.partial(_fsdd_at, is_test=_is_held_out),
-    DESK,
+    PICTURED,
 )
-SC09 = _domain("sc09", "SC09, the ten digits of Speech Commands", WIDE, _find_sc09, _sc09_at, DESK)
+SC09 = _domain("sc09", "SC09, the ten digits of Speech Commands", WIDE, _find_sc09, _sc09_at, PICTURED)
+FSDD_WAVE = _domain(
+    "fsdd_wave",
+    "FSDD as waveforms of a WaveGAN, at 4 kHz",
+    Waves(LogMel(rate=4_000, n_frames=33, n_mels=32)),
+    _find_fsdd,
+    functools.partial(_fsdd_at, is_test=_is_official_test),
+    _waves(SMALL, MEDIUM, LARGE, FULL_BRIDGE),
+)
+SC09_WAVE = _domain(
+    "sc09_wave",
+    "SC09 as waveforms of a WaveGAN",
+    Waves(LogMel(rate=16_000, n_frames=65, n_fft=512, hop=256)),
+    _find_sc09,
+    _sc09_at,
+    _waves(replace(SMALL, n_layers=5), replace(MEDIUM, n_layers=5), WaveGANConfig(), PAPER_BRIDGE),
+    recipes={"default": RECIPE, "paper": PAPER_WEIGHTS},
+)

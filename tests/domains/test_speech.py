@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from bridgelab.domains import Domain, get_pair
-from bridgelab.domains.logmel import LogMel
+from bridgelab.domains.logmel import LogMel, Waves
 from bridgelab.domains.speech import TELEPHONE, WIDE, WORDS
 from bridgelab.errors import DataError
 
@@ -66,6 +66,28 @@ def test_speech_commands_are_split_by_its_own_lists(sc09: Path) -> None:
     domain = opened(sc09, "sc09")
     assert domain.split_sizes == {"train": 20, "validation": 10, "test": 10}
     assert domain.load("b")["test"].x.shape == (10, 40 * 64)
+
+
+def test_a_waveform_is_the_clip_at_its_rate_with_peak_1_and_silence_after_it(fsdd: Path, sc09: Path) -> None:
+    spoken, commands = opened(fsdd, "fsdd_wave"), opened(sc09, "sc09_wave")
+    assert (spoken.sample_shape, commands.sample_shape) == ((4096,), (16384,))
+    assert spoken.image_shape is None
+    x_NT = spoken.load("a")["test"].x
+    assert x_NT.shape == (100, 4096)
+    assert np.allclose(np.abs(x_NT).max(1), 1)
+    assert not x_NT[:, int(0.4 * 4000) :].any()
+    loudest = np.abs(np.fft.rfft(x_NT[0, :1024])).argmax() * 4000 / 1024
+    assert loudest == pytest.approx(300 + 200 * spoken.load("a")["test"].labels[0], abs=5)
+    assert spoken.data_id("a") != opened(fsdd).data_id("a")
+
+
+def test_a_waveform_looks_like_its_picture(fsdd: Path) -> None:
+    domain = opened(fsdd, "fsdd_wave")
+    x_NT = domain.load("a")["test"].x[:2]
+    assert isinstance(domain.sound, Waves)
+    assert domain.picture_shape == (32, 33)
+    assert np.array_equal(domain.pictures(x_NT), domain.sound.picture.of(x_NT))
+    assert np.array_equal(domain.sound.clips(x_NT), x_NT)
 
 
 def test_a_picture_has_its_tone_where_the_pitch_is() -> None:
