@@ -54,5 +54,7 @@ sweep=$!
 trap 'kill -TERM "$sweep"' TERM # two minutes before the end: packs are let go of
 status=0
 wait "$sweep" || status=$?
-wait "$sweep" 2>/dev/null || true
+if kill -0 "$sweep" 2>/dev/null; then # it was the signal that ended the wait
+    wait "$sweep" || status=$?
+fi
 exit "$status"

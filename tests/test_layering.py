@@ -78,6 +78,7 @@ ORDER = [
     "bridgelab.ledger",
     "bridgelab.housekeeping",
     "bridgelab.health",
+    "bridgelab.cluster",
     "bridgelab.templates",
     "bridgelab.display",
     "bridgelab.options",
@@ -101,7 +102,7 @@ MAY_IMPORT = {
     "analysis": {f"bridgelab.{name}" for name in ("catalog", "errors", "lab", "metrics", "results", "study")},
 }
 ONLY_HERE = {
-    "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
+    "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning", "bridgelab.cluster"},
     "plotly": {"analysis.figures", "analysis.report", "analysis.panels"},
     "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.sending"},
     "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.domains.clips"},
