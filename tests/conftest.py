@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import hosts
 import pytest
 import sweeps
 import torch
@@ -27,11 +28,12 @@ MakeTrial = Callable[..., TrialSpec]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests on real data from outside are there where BRIDGELAB_DATA names a folder of it."""
-    if "BRIDGELAB_DATA" not in os.environ:
-        on_data = [item for item in items if item.get_closest_marker("data")]
-        config.hook.pytest_deselected(items=on_data)
-        items[:] = [item for item in items if item not in on_data]
+    """Tests on real data from outside are there where BRIDGELAB_DATA names a folder of it, and those on hosts
+    where hosts can be had."""
+    lacking = {"data": "BRIDGELAB_DATA" not in os.environ, "cluster": bool(hosts.lacking())}
+    out = [item for item in items if any(lacks and item.get_closest_marker(m) for m, lacks in lacking.items())]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(autouse=True)

@@ -17,9 +17,10 @@ BRIDGE, NETWORK = "brlab", "10.77.0"
 SSH = ("ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
 
 
-def can_be_had() -> bool:
-    """Whether this machine lets us make hosts."""
-    return os.geteuid() == 0 and all(map(shutil.which, TOOLS))
+def lacking() -> list[str]:
+    """What this machine lacks for hosts: root, or a program."""
+    found = [] if os.geteuid() == 0 else ["root"]
+    return found + [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
 def command(*words: str) -> str:
@@ -47,26 +48,31 @@ class Host:
         """The command that runs a shell line there."""
         return [*SSH, "-i", str(self.folder / "key"), f"root@{self.address}", line]
 
-    def processes(self, *names: str) -> list[int]:
-        """Those of its processes whose command line or title begins so, as this machine numbers them."""
-        found = []
-        space = os.readlink(f"/proc/{self.pid}/ns/pid")
+    def run(self, line: str, timeout_s: float = 120) -> str:
+        """What a shell line prints there that ends well."""
+        done = subprocess.run(self.ssh(line), capture_output=True, text=True, timeout=timeout_s, check=False)
+        assert done.returncode == 0, (self.name, line, done.stdout[-2000:], done.stderr[-2000:])
+        return done.stdout
+
+    def processes(self) -> dict[int, list[str]]:
+        """Its processes but for the first, as this machine numbers them: pid -> the words of its command line."""
+        found, space = {}, os.readlink(f"/proc/{self.pid}/ns/pid")
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 if os.readlink(entry / "ns/pid") == space:
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    title = Path(words[0].decode()).name if words[0].startswith(b"/") else words[0].decode()
-                    if not names or title.startswith(names):
-                        found.append(int(entry.name))
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().split("\0")
             except OSError:
                 continue  # it ended while we looked
-        return sorted(found)
+        found.pop(self.pid, None)
+        return dict(sorted(found.items()))
 
-    def kill(self, *names: str) -> int:
-        """kill -9 of those processes; how many there were."""
-        for pid in (found := self.processes(*names)):
-            os.kill(pid, signal.SIGKILL)
-        return len(found)
+    def named(self, *names: str) -> list[int]:
+        """Those whose program or title begins so: raylet, gcs_server, ray::Implicit for workers that train."""
+        return [pid for pid, words in self.processes().items() if words[0].rpartition("/")[2].startswith(names)]
+
+    def saying(self, text: str) -> list[int]:
+        """Those in whose command line a text stands."""
+        return [pid for pid, words in self.processes().items() if any(text in word for word in words)]
 
     def cut_off(self) -> None:
         command("ip", "link", "set", f"v{self.name}", "down")
@@ -133,3 +139,9 @@ def _wait_for_sshd(host: Host) -> None:
     while subprocess.run(host.ssh("true"), capture_output=True, timeout=15, check=False).returncode != 0:
         assert time.monotonic() < deadline, (host.folder / f"{host.name}.log").read_text()
         time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    if lacks := lacking():
+        cure = "run as root after `apt-get install iproute2 util-linux openssh-server openssh-client rsync`"
+        sys.exit(f"no hosts can be made here, for want of {', '.join(lacks)}; {cure}")
