@@ -3,13 +3,18 @@ PYTHON ?= python3
 STUDY ?= label_efficiency
 BIN := .venv/bin
 
-.PHONY: sweep test check fast clean
+.PHONY: sweep test test-cluster check fast clean
 
 sweep: .venv/installed
 	$(BIN)/bridgelab sweep $(STUDY)
 
 test: check
 	$(BIN)/pytest
+
+# A cluster that `ray up` starts, on network namespaces of this machine: as root, with ip, unshare, sshd, ssh and rsync.
+test-cluster: .venv/installed
+	$(BIN)/python tests/shared/hosts.py
+	$(BIN)/pytest -m cluster -s
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

@@ -75,13 +75,17 @@ def doctor(
     address: Annotated[
         str | None, typer.Option("--address", metavar="HOST:PORT", help="a Ray cluster to look at")
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option("--cluster", metavar="FILE", help="look at what `ray up FILE` would start instead")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look at this machine, and say how to mend what is wrong."""
     from . import health
+    from .cluster import examine
     from .display import check_line
 
-    checks = health.doctor(lab=lab, data=data, address=address)
+    checks = examine(cluster) if cluster else health.doctor(lab=lab, data=data, address=address)
     if as_json:
         print_json([vars(check) for check in checks])
     else:

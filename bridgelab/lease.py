@@ -89,6 +89,7 @@ class Lease:
         self._lab, self._pack_id, self._beat = lab, pack_id, beat
         self._stopped = threading.Event()
         self._lost = False
+        self._beaten_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep_beating, daemon=True)
 
     @classmethod
@@ -125,6 +126,8 @@ class Lease:
     def at(self, step: int, n_steps: int) -> None:
         """Says how far the pack is. Raises LostLeaseError where it is another's by now."""
         self._beat = replace(self._beat, step=step, n_steps=n_steps)
+        if time.monotonic() - self._beaten_at > STALE_S / 2:
+            self.check()  # we have slept, and may be a zombie that wakes
         if self._lost:
             raise LostLeaseError(f"pack {self._pack_id} was taken over by another worker")
 
@@ -140,6 +143,7 @@ class Lease:
                 self.check()
                 self._beat = replace(self._beat, count=self._beat.count + 1)
                 self._lab.publish(_path(self._pack_id), _encode(self._beat))
+                self._beaten_at = time.monotonic()
             except LostLeaseError:
                 self._lost = True
                 return

@@ -32,6 +32,9 @@ INTERRUPT = signal.SIGUSR2
 DEVICES = ("auto", "cpu", "cuda")
 RAYS_OWN_NOTE = Path("/tmp/ray/ray_current_cluster")
 """Where `ray start` leaves the address of its head."""
+RAY_UPS_NOTE = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves, on the head, what the cluster may grow to."""
+TOKEN_FILE = Path("~/.ray/auth_token")
 HEALTH_TIMEOUT_S = 7.0
 MOST_TEMPORARY = 30
 """Characters of the temporary folder's path. A socket's name may have 107, and Ray adds up to 75 to ours."""
@@ -50,13 +53,21 @@ def check(address: str | None, device: str) -> None:
         probe(address)
     if device not in DEVICES:
         raise UnknownNameError("device", device, DEVICES)
-    if device == "cuda":
+    if device == "cuda" and address is None:
         choose_device(device)
 
 
-def choose_device(device: str) -> str:
-    """The device that packs train on. Raises ClusterError for CUDA where there is none."""
-    if device == "cpu":
+def choose_device(device: str, address: str | None = None) -> str:
+    """The device that packs train on: what this machine has, or the nodes of the cluster that we are connected to.
+
+    Raises ClusterError for CUDA where there is none.
+    """
+    if address is not None and device != "cpu":
+        if _most("GPU", address) > 0:
+            return "cuda"
+        if device == "cuda":
+            raise ClusterError("--device cuda: no node of the cluster has a GPU; use --device cpu")
+    if device == "cpu" or address is not None:
         return "cpu"
     import torch
 
@@ -81,12 +92,22 @@ def probe(address: str) -> None:
         raise ClusterError(f"no Ray cluster at {address} ({error}); {cure}") from None
     # Whoever listens may be no Ray at all, and Ray's own client waits for it: it asks in a process of its own.
     ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    _show_token()
     try:
-        healthy = subprocess.run(ask, capture_output=True, timeout=HEALTH_TIMEOUT_S).returncode == 0
+        asked = subprocess.run(ask, capture_output=True, timeout=HEALTH_TIMEOUT_S)
+        healthy, refused = asked.returncode == 0, b"InvalidAuthToken" in asked.stderr
     except subprocess.TimeoutExpired:
-        healthy = False
+        healthy = refused = False
+    if refused:
+        raise ClusterError(f"the cluster at {address} wants another token; copy {TOKEN_FILE} of its head, at mode 600")
     if not healthy:
         raise ClusterError(f"what listens at {address} does not answer as a Ray head; {cure}")
+
+
+def _show_token() -> None:
+    """Has all of Ray show the token that is at hand: some parts of it do so only where they are told."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or TOKEN_FILE.expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 @contextlib.contextmanager
@@ -163,11 +184,27 @@ def _died(of: str) -> str:
     return f"Ray died under the sweep ({of}); the same command goes on"
 
 
-def n_slots(device: str) -> int:
-    """How many packs run side by side on the cluster: one a CPU core, or one a GPU."""
-    import ray
+def n_slots(device: str, address: str | None) -> int:
+    """How many packs run side by side on the cluster, as large as it may grow: one a CPU core, or one a GPU."""
+    return max(1, _most("GPU" if device == "cuda" else "CPU", address))
 
-    return max(1, int(ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 1)))
+
+def _most(resource: str, address: str | None) -> int:
+    """How much of a resource the cluster has, or may grow to where `ray up` said so on this machine, its head."""
+    import ray
+    import yaml
+
+    there = int(ray.cluster_resources().get(resource, 0))
+    note = RAY_UPS_NOTE.expanduser()
+    if address != "auto" or not note.exists():
+        return there
+    config = yaml.safe_load(note.read_text())
+    kinds = [one | {"resources": one.get("resources") or {}} for one in config["available_node_types"].values()]
+    n_nodes, most = config["max_workers"], 0
+    for kind in sorted(kinds, key=lambda one: -one["resources"].get(resource, 0)):
+        n = min(n_nodes, kind.get("max_workers", 0))
+        n_nodes, most = n_nodes - n, most + n * int(kind["resources"].get(resource, 0))
+    return max(there, most)
 
 
 def _connect(address: str | None, folder: str) -> None:

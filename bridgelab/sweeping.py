@@ -94,14 +94,15 @@ def sweep(
     meeting = functools.partial(publish_meeting, lab, wanted) if isinstance(wanted, ResolvedSearch) else None
     board = Board(lab, told, meeting)
     if found is None or found.packs:
-        chosen, sweep_id = choose_device(device), uuid.uuid4().hex
+        sweep_id = uuid.uuid4().hex
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
         told.phase("starting Ray")
         try:
             with cluster(address) as folder:
                 check_workers(lab)
                 start = wanted.start if isinstance(wanted, ResolvedSearch) else wanted
-                work = Work(lab, sweep_id, folder, watch, put_samples(start), chosen, pack, workers, every_s, told)
+                samples, chosen = put_samples(start), choose_device(device, address)
+                work = Work(lab, sweep_id, folder, watch, samples, chosen, address, pack, workers, every_s, told)
                 trials = _prepare(work, wanted, found)
                 run_packs(work, board, start, trials, _batches(work, wanted, retry, board))
         finally:
@@ -191,8 +192,9 @@ def pretrain(
         try:
             with cluster(address) as folder:
                 check_workers(lab)
-                samples, chosen = put_samples(resolved), choose_device(device)
-                work = Work(lab, sweep_id, folder, Watch(lab), samples, chosen, None, workers, CHECKPOINT_EVERY_S, told)
+                samples, chosen = put_samples(resolved), choose_device(device, address)
+                watch, every_s = Watch(lab), CHECKPOINT_EVERY_S
+                work = Work(lab, sweep_id, folder, watch, samples, chosen, address, None, workers, every_s, told)
                 prepare(work, resolved, judges, missing)
         finally:
             with contextlib.suppress(LabError):
@@ -255,7 +257,7 @@ def _batches(work: Work, wanted: ResolvedStudy | ResolvedSearch, retry: bool, bo
             wanted,
             lab=work.lab,
             pack=work.pack,
-            n_workers=n_slots(work.device),
+            n_workers=n_slots(work.device, work.address),
             device=work.device,
             retry=retry,
             elsewhere=elsewhere,

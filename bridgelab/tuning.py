@@ -46,6 +46,8 @@ class Work:
     watch: Watch
     samples: Samples
     device: str
+    address: str | None
+    "of the Ray cluster; None: a local one"
     pack: int | None
     workers: int
     checkpoint_every_s: float

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import hosts
 import pytest
 import sweeps
 import torch
@@ -28,9 +29,9 @@ MakeTrial = Callable[..., TrialSpec]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What a test needs from outside: BRIDGELAB_DATA names a folder of real data, Chromium is installed."""
+    """What a test needs from outside: a folder of real data that BRIDGELAB_DATA names, Chromium, hosts to be had."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    there = {"data": "BRIDGELAB_DATA" in os.environ, "browser": chromium is not None}
+    there = {"data": "BRIDGELAB_DATA" in os.environ, "browser": chromium is not None, "cluster": not hosts.lacking()}
     without = [item for item in items if any(item.get_closest_marker(name) and not there[name] for name in there)]
     config.hook.pytest_deselected(items=without)
     items[:] = [item for item in items if item not in without]

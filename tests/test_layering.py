@@ -90,6 +90,7 @@ ORDER = [
     "bridgelab.ledger",
     "bridgelab.housekeeping",
     "bridgelab.health",
+    "bridgelab.cluster",
     "bridgelab.templates",
     "bridgelab.display",
     "bridgelab.options",
@@ -117,7 +118,7 @@ MAY_IMPORT = {
     },
 }
 ONLY_HERE = {
-    "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning"},
+    "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning", "bridgelab.cluster"},
     "plotly": {"analysis.figures", "analysis.report", "analysis.panels"},
     "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.declaring", "bridgelab.sending"},
     "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.domains.clips"},

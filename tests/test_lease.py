@@ -67,6 +67,15 @@ def test_a_holder_that_comes_back_publishes_nothing_more(lab: Lab) -> None:
             zombie.at(2, 10)
 
 
+def test_a_holder_that_slept_looks_before_it_goes_on(lab: Lab) -> None:
+    asleep = take(lab, "one")  # no thread of it runs, as in a process that is stopped
+    take(lab, "two", adoptable={"p"})
+    asleep.at(1, 10)
+    time.sleep(0.25)
+    with pytest.raises(LostLeaseError):
+        asleep.at(2, 10)
+
+
 def test_a_lease_says_how_far_its_pack_is(lab: Lab) -> None:
     with take(lab, "one") as mine:
         mine.at(320, 1200)
