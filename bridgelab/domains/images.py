@@ -287,10 +287,10 @@ FASHION_MNIST = _domain(
             batch_size=128,
             n_steps=6000,
         ),
-        bridge=DESK_BRIDGE | {"bridge.hidden_dim": 256, "bridge.n_steps": 3000},
+        bridge=DESK_BRIDGE | {"bridge.hidden_dim": 256, "bridge.n_steps": 4500},
         n_replicates=8,
         pixels=DESK_PIXELS,
     ),
     # A lighter classifier, a wider bridge and more steps read garments better.
-    default={"bridge.beta_kl": 0.1, "bridge.beta_cls": 2.0},
+    default={"bridge.beta_kl": 0.1, "bridge.beta_cls": 1.0, "bridge.shared_dim": 16},
 )
