@@ -1,7 +1,12 @@
 """Exports: each file is opened with the tool that it is for."""
 
+import json
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
 import numpy as np
 import optuna
+import optuna_dashboard
 import pandas as pd
 import pytest
 
@@ -41,6 +46,17 @@ def test_optuna_opens_its_study(exported) -> None:
     assert study.best_value == pytest.approx(0.8)
     assert sum(t.state == optuna.trial.TrialState.FAIL for t in study.trials) == 1
     assert study.user_attrs["command"] == run.definition["command"]
+
+
+def test_optuna_dashboard_shows_its_study(exported) -> None:
+    run, paths = exported
+    dashboard = optuna_dashboard.wsgi(f"sqlite:///{paths['optuna.db']}")
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    said: list[str] = []
+    body = dashboard(environ | {"PATH_INFO": "/api/studies"}, lambda status, headers, error=None: said.append(status))
+    (study,) = json.loads(b"".join(body))["study_summaries"]
+    assert (said, study["study_name"]) == (["200 OK"], f"component_ablation-{run.study_id}")
 
 
 def test_rliable_gets_an_array_of_replicates_and_tasks_an_arm(exported) -> None:
