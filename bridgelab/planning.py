@@ -81,7 +81,7 @@ class Plan:
     @property
     def n_models(self) -> int:
         """Base models and judges to train."""
-        return len(self.judges) + sum(job.spec.kind != "identity" for job in self.jobs)
+        return len(self.judges) + sum(job.spec.is_trained for job in self.jobs)
 
     @property
     def split_sizes(self) -> dict[str, dict[Split, int]]:
@@ -307,7 +307,7 @@ def missing_jobs(lab: Lab, wanted: Iterable[BaseModelJob]) -> tuple[tuple[ModelS
     missing = [
         job
         for job in jobs.values()
-        if job.spec.latents_id not in latents or (job.spec.kind != "identity" and job.spec.model_id not in models)
+        if job.spec.latents_id not in latents or (job.spec.is_trained and job.spec.model_id not in models)
     ]
     return tuple(j for j in judges if j.kind != "rule" and j.model_id not in models), tuple(missing)
 

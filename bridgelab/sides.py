@@ -14,8 +14,11 @@ BaseConfig = VAEConfig | WaveGANConfig
 
 
 def base_model(domain: Domain, side: Side, settings: Settings, seed: int) -> ModelSpec:
-    """The base model of a side; the identity has no seed."""
+    """The base model of a side; what is not trained has no seed."""
     config, data_id = base_config(settings, side), domain.data_id(side)
+    if domain.own_base is not None:
+        data_id = f"{data_id}/base-{domain.source_sha256}"
+        return ModelSpec(kind="own", domain=domain.name, data_id=data_id, config=None, seed=0)
     if config is None:
         return ModelSpec(kind="identity", domain=domain.name, data_id=data_id, config=None, seed=0)
     if isinstance(config, VAEConfig):
@@ -50,7 +53,8 @@ def check_widths(pair: tuple[Domain, Domain], settings: Settings) -> None:
     a, b = pair
     bases = base_config(settings, "a"), base_config(settings, "b")
     widths = [
-        domain.sample_shape[0] if base is None else base.latent_dim for domain, base in zip(pair, bases, strict=True)
+        domain.latent_dim or domain.sample_shape[0] if base is None else base.latent_dim
+        for domain, base in zip(pair, bases, strict=True)
     ]
     if widths[0] != widths[1]:
         raise InvalidValueError(

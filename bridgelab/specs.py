@@ -46,7 +46,7 @@ class Drawn:
 class ModelSpec:
     """A base model or a judge before it is trained."""
 
-    kind: Literal["vae", "wavegan", "classifier", "identity", "rule"]
+    kind: Literal["vae", "wavegan", "own", "classifier", "identity", "rule"]
     domain: str
     data_id: str
     "the fingerprint of the domain's data and of its splits"
@@ -67,6 +67,11 @@ class ModelSpec:
     def shift(self) -> int:
         """By how many pixels the images are moved that it is trained on."""
         return self.config.shift if isinstance(self.config, (VAEConfig, ClassifierConfig)) else 0
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is trained, or imported, into the lab; else it is there without."""
+        return self.config is not None
 
     @property
     def as_trained(self) -> ModelSpec:

@@ -315,7 +315,7 @@ def _base_settings(
 ) -> Settings:
     a, b = presets
     class_map = _class_map(study, pair)
-    bases = of_one_width(a.vae or a.wavegan, b.vae or b.wavegan)
+    bases = of_one_width(*(None if d.own_base else p.vae or p.wavegan for d, p in zip(pair, presets, strict=True)))
     vaes = [base if isinstance(base, VAEConfig) else None for base in bases]
     wavegans = [base if isinstance(base, WaveGANConfig) else None for base in bases]
     settings = Settings(

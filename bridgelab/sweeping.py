@@ -181,7 +181,9 @@ def pretrain(
     if imported is not None:
         resolved, n_seeds = _with_imported(lab, resolved, imported, selection, data), 1
     if resolved.base.vae_a is None and resolved.base.wavegan_a is None:
-        raise InvalidValueError(f"{resolved.pair[0].name} has no base model to train: its samples are latents already")
+        raise InvalidValueError(
+            f"{resolved.pair[0].name} has no base model to train: its samples are latents already, or it is your own"
+        )
     lab.check_writable()
     specs = [base_model(resolved.pair[0], "a", resolved.base, seed) for seed in range(n_seeds)]
     jobs = [BaseModelJob(spec, judge(resolved.pair[0], "a", resolved.base), "a") for spec in specs]

@@ -20,6 +20,7 @@ from ..specs import ModelSpec
 from ..wavegan_config import WaveGANConfig
 from . import Generator, Identity, Judge, Rule
 from .classifier import Classifier, Listener
+from .own import Own
 from .vae import VAE
 from .wavegan import WaveGAN
 
@@ -131,6 +132,8 @@ def load_base_model(lab: Lab, spec: ModelSpec, domain: Domain) -> Generator:
     """The frozen generator of a spec."""
     if spec.kind == "identity":
         return Identity()
+    if spec.kind == "own":
+        return Own(domain)
     model = load(lab, spec, domain)
     assert isinstance(model, (VAE, WaveGAN))
     return model
@@ -151,7 +154,7 @@ def load_judge(lab: Lab, spec: ModelSpec, domain: Domain, side: Side) -> Judge:
 
 
 def weights_sha256(lab: Lab, spec: ModelSpec) -> str | None:
-    """The sha256 of a model's saved weights; None for the identity, which has none."""
-    if spec.kind == "identity":
+    """The sha256 of a model's saved weights; None for one that has none in the lab."""
+    if not spec.is_trained:
         return None
     return hashlib.sha256(lab.read(f"models/{spec.model_id}/model.safetensors")).hexdigest()

@@ -128,7 +128,7 @@ def make_base_model(
     in the lab once `wait_for_judge` has returned.
     """
     spec = job.spec
-    if spec.kind == "identity" or lab.exists(f"models/{spec.model_id}"):
+    if not spec.is_trained or lab.exists(f"models/{spec.model_id}"):
         return
     kept = ModelCheckpoint(lab, spec.model_id, checkpoint_every_s)
     make = _make_wavegan if spec.kind == "wavegan" else _make_vae

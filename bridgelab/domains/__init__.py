@@ -58,6 +58,12 @@ class Domain:
     "labels samples (N, ...) where no judge needs to be trained"
     landed: Callable[[Side, NDArray[np.float32]], NDArray[np.bool_]] | None = None
     "which samples (N, ...) lie where the side has any, where that is known"
+    own_base: Callable[[], Any] | None = None
+    "makes a base model of the user's own, an object with the methods of base_models.BaseModel; None: the preset's"
+    latent_dim: int | None = None
+    "of own_base"
+    source_sha256: str | None = None
+    "of the user's file that it is made by; None for ours"
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     "recipe -> what it sets otherwise in this domain"
     is_in: Callable[[Path], bool] | None = None
@@ -124,7 +130,10 @@ def use_own(file: UserFile) -> Domain:
     assert isinstance(made, Domain)
     if made.name in _ours():
         raise UserFileError(f"{file.path}: '{made.name}' is the name of a domain that comes with bridgelab; change it")
-    _OWN[made.name] = replace(made, data_id=functools.partial(_own_data_id, made, file.sha256))
+    if made.own_base is not None and not made.latent_dim:
+        raise UserFileError(f"{file.path}: own_base needs latent_dim, how many numbers a latent of it has; give it")
+    data_id = functools.partial(_own_data_id, made, file.sha256)
+    _OWN[made.name] = replace(made, data_id=data_id, source_sha256=file.sha256)
     return _OWN[made.name]
 
 
