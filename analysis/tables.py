@@ -85,7 +85,7 @@ def footnote(run: Run) -> str:
         text += "; *: studentized bootstrap, the replicates are skewed"
     if of_shown["bimodal"].any():
         text += "; two groups: the median stands for replicates that have no mean worth the name"
-    text += _fid_footnote(of_shown)
+    text += _fid_footnote(summary)
     if (of_shown["n"] < of_shown["n_planned"]).any():
         text += "; n/planned where trials failed, are left out or are still to run"
     return text + _base_footnote(run, of_shown) + "".join(f"; {line}" for line in excluded(run))

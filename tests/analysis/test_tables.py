@@ -31,6 +31,20 @@ def test_the_json_has_a_row_an_arm_and_metric_with_every_column(lab, fill) -> No
     assert vanilla["arm"]["bridge.conditional"] is False
 
 
+def test_a_distance_stands_beside_its_floor_and_its_base_models(lab, fill) -> None:
+    fill("transfer_pairs", lambda arm, replicate, metric: 7.0 if metric == "fid_floor_ab" else 0.5)
+    run = analysis.read_run(lab, "transfer_pairs")
+    assert "FID on the judge's features, penultimate FID a→b: real against real 7.0000" in tables.footnote(run)
+
+
+def test_what_a_gan_cannot_do_has_no_number(lab, fill) -> None:
+    missing = "base_reconstruction_accuracy_b"
+    fill("component_ablation", lambda arm, replicate, metric: float("nan") if metric == missing else 0.5)
+    rows = json.loads(analysis.render(analysis.read_run(lab, "component_ablation"), "json"))
+    of_missing = [row for row in rows if row["metric"] == missing]
+    assert {(row["n"], row["mean"], row["ci_low"], row["ci_high"]) for row in of_missing} == {(0, None, None, None)}
+
+
 def test_label_counts_are_integers_or_all(lab, fill) -> None:
     fill("label_efficiency", by_replicate)
     rows = json.loads(analysis.render(analysis.read_run(lab, "label_efficiency"), "json"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from bridgelab.config import DECODES
 from bridgelab.lab import Lab
-from bridgelab.metrics import METRICS
+from bridgelab.metrics import FRECHET, METRICS
 from bridgelab.publication import publish_members
 from bridgelab.results import SCHEMAS, Results, now
 from bridgelab.study import ResolvedStudy, Selection, resolve
@@ -30,7 +30,8 @@ def fill_lab(
     for member in resolved.members:
         bad = (member.arm.name, member.replicate) in failed
         trials.append(_trial_row(member.trial, failure if bad else None))
-        for metric, decode in () if bad else itertools.product(METRICS, DECODES):
+        names = (*METRICS, *(FRECHET if resolved.measures_fid else ()))
+        for metric, decode in () if bad else itertools.product(names, DECODES):
             number = value(member.arm.name, member.replicate, metric)
             other = 0.0 if decode == member.arm.settings.decode else 0.01
             metrics.append(_metric_row(member.trial, metric, decode, number - other))
