@@ -7,6 +7,42 @@ from scipy import stats
 import analysis
 from analysis import statistics
 
+A = [
+    [0.703, 0.836],
+    [0.822, 0.649],
+    [0.67, 0.647],
+    [0.757, 0.694],
+    [0.775, 0.515],
+    [0.857, 0.69],
+    [0.768, 0.686],
+    [0.662, 0.746],
+]
+B = [
+    [0.749, 0.626],
+    [0.632, 0.732],
+    [0.546, 0.468],
+    [0.697, 0.57],
+    [0.42, 0.552],
+    [0.594, 0.507],
+    [0.471, 0.654],
+    [0.758, 0.622],
+]
+BY_RLIABLE_1_2 = {"iqm of A": 0.71425, "iqm of B": 0.5995, "A improves on B": 0.828125}
+"""Computed by rliable 1.2.0 in an environment of its own: it does not import beside pandas 3."""
+
+
+def test_aggregates_are_those_of_rliable(lab, fill) -> None:
+    scores = {"vanilla": A, "full": B}
+    fill(
+        "component_ablation",
+        lambda arm, i, metric: scores.get(arm, B)[i][int(metric.endswith("ba"))],
+        n_replicates=8,
+    )
+    found = analysis.aggregate(analysis.read_run(lab, "component_ablation")).set_index("arm_name")
+    assert found.loc["vanilla", "iqm"] == pytest.approx(BY_RLIABLE_1_2["iqm of A"])
+    assert found.loc["full", "iqm"] == pytest.approx(BY_RLIABLE_1_2["iqm of B"])
+    assert found.loc["vanilla", "improvement"] == pytest.approx(BY_RLIABLE_1_2["A improves on B"])
+
 
 def test_the_interquartile_mean_is_the_trimmed_mean() -> None:
     values = np.random.default_rng(0).normal(size=17)

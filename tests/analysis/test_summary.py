@@ -62,6 +62,21 @@ def test_n_base_counts_pairs_of_base_models(lab, fill) -> None:
     assert (set(found["n"]), set(found["n_base"])) == ({6}, {2})
 
 
+def test_over_enough_base_models_there_is_an_interval_of_its_own(lab, fill) -> None:
+    """Replicates i and i + 4 share base models; only those of one base model differ from the others."""
+    fill("label_efficiency", lambda arm, i, metric: 0.5 + 0.1 * (i % 4 == 0) + 0.001 * i, n_replicates=8, n_base=4)
+    run = analysis.read_run(lab, "label_efficiency")
+    row = analysis.summarize(run).iloc[0]
+    by_base = [0.5 + 0.1 * (i == 0) + 0.001 * (i + 2) for i in range(4)]
+    assert (row["base_low"], row["base_high"]) == pytest.approx(
+        stats.t.interval(0.95, 3, loc=np.mean(by_base), scale=stats.sem(by_base))
+    )
+    assert row["base_high"] - row["base_low"] > row["ci_high"] - row["ci_low"]
+    assert "replicates share 4 pairs of base models, and intervals speak of these; over base models" in analysis.render(
+        run
+    )
+
+
 def test_a_failed_trial_is_counted_and_not_averaged(lab, fill) -> None:
     fill("label_efficiency", by_replicate, failed=(("n_labels=0", 3),))
     found = analysis.summarize(analysis.read_run(lab, "label_efficiency")).iloc[0]
