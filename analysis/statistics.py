@@ -5,6 +5,7 @@ Shapes: n replicates, R resamples, F comparisons of a family; ... leading axes, 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ Floats = NDArray[np.float64]
 N_RESAMPLES = 9_999
 MOST_EXACT = 16
 """Up to so many pairs all sign flips are enumerated; beyond, N_FLIPS of them are drawn."""
-N_FLIPS = 100_000
+N_FLIPS = 20_000
 SMALLEST_GAP = 0.25
 """In accuracy: arms whose replicates fall into two groups so far apart have no mean worth the name."""
 SKEWED = 1.0
@@ -85,13 +86,23 @@ def sign_flip(differences_n: Floats, seed: int = 0) -> float:
     if n == 0:
         return math.nan
     if n <= MOST_EXACT:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-        means = signs @ differences_n
+        means = _all_signs(n) @ differences_n
         as_far = np.abs(means) >= abs(differences_n.sum()) * (1 - 1e-12)
         return float(as_far.mean())
-    signs = np.random.default_rng(seed).choice((1.0, -1.0), size=(N_FLIPS, n))
-    as_far = np.abs(signs @ differences_n) >= abs(differences_n.sum()) * (1 - 1e-12)
+    as_far = np.abs(_drawn_signs(n, seed) @ differences_n) >= abs(differences_n.sum()) * (1 - 1e-12)
     return float((as_far.sum() + 1) / (N_FLIPS + 1))
+
+
+@functools.lru_cache(maxsize=4)
+def _all_signs(n: int) -> Floats:
+    """(2^n, n)."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn_signs(n: int, seed: int) -> Floats:
+    """(N_FLIPS, n): drawn once for all arms of a table."""
+    return np.asarray(2 * np.random.default_rng(seed).integers(2, size=(N_FLIPS, n)) - 1, np.float64)
 
 
 def smallest_p(n_pairs: int, n_comparisons: int) -> float:
@@ -160,13 +171,14 @@ def percentile(
     samples: Sequence[Floats],
     level: float = 0.95,
     seed: int = 0,
-    n_resamples: int = 2_000,
+    n_resamples: int | None = None,
 ) -> tuple[float, float]:
     """The ends of a percentile bootstrap interval of a statistic of samples, resampled each along its first axis.
 
     Approximate: with 8 replicates it covers less than it says. For statistics that have no t. The statistic
-    is called once, with a leading axis of resamples.
+    is called once, with a leading axis of resamples: 2,000, and fewer where many values would not fit into memory.
     """
+    n_resamples = n_resamples or max(200, min(2_000, 2_000_000 // max(1, max(map(len, samples))) ** 2))
     if any(len(sample) < 2 for sample in samples):
         return math.nan, math.nan
     rng = np.random.default_rng(seed)
