@@ -24,7 +24,8 @@ def varies_a_number(run: Run) -> bool:
     """Whether the arms differ in one key, and that key in a number (or 'all')."""
     if len(run.varied) != 1:
         return False
-    values = [arm[run.varied[0]] for arm in run.members["arm"]]
+    key = run.varied[0]
+    values = [arm[key] for arm in run.members.drop_duplicates("arm_index")["arm"]]
     return all(not isinstance(v, bool) and (isinstance(v, (int, float)) or v == "all") for v in values)
 
 

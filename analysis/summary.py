@@ -109,10 +109,11 @@ def _summarized(run: Run) -> pd.DataFrame:
     members, rows, measured = run.members, [], set(run.values["metric"])
     trials = members.drop_duplicates("trial_id").set_index("trial_id")
     bases = trials["base_a"].astype(str) + "+" + trials["base_b"].astype(str)
+    by_place = dict(list(run.values.groupby(["arm_index", "metric"])))
+    none = run.values.iloc[:0]
     for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
-        of_arm = run.values[run.values["arm_index"] == index]
         for metric in (*METRICS, *(name for name in (*LANDING, *FRECHET) if name in measured)):
-            found = of_arm[of_arm["metric"] == metric]
+            found = by_place.get((index, metric), none)
             bounds = (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf)
             base = bases.reindex(found["trial_id"])
             n_eval = int(found["n_eval"].iloc[0]) if len(found) else 0

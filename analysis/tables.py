@@ -108,7 +108,8 @@ def _base_footnote(run: Run, shown: pd.DataFrame) -> str:
 
 def excluded(run: Run) -> list[str]:
     """A line for each trial that is left out: which, when and why."""
-    places = {row["trial_id"]: row for row in run.members.to_dict("records")}
+    members = run.members[run.members["trial_id"].isin(list(run.excluded))]
+    places = {row["trial_id"]: row for row in members.to_dict("records")}
     return [
         f"left out: {trial_id} ({places[trial_id]['arm_name']}, replicate {places[trial_id]['replicate']}), "
         f"declared on {row['declared_at']:%Y-%m-%d}: {row['reason']}"
