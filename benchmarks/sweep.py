@@ -50,6 +50,7 @@ def train(config):
 
     from bridgelab import latents
     from bridgelab.base_models import checkpoint
+    from bridgelab.bridge.losses import UNLABELLED
     from bridgelab.bridge.model import Batch, BridgingVAE
     from bridgelab.bridge.pool import pool
     from bridgelab.domains import get_domain
@@ -79,7 +80,7 @@ def train(config):
     def batch(place):
         z, noise, labels = drawn(place, torch.randint(len(sides[place][2]), (c.batch_size,), generator=generator))
         if len(labelled[place]) == 0:
-            return Batch(z, noise, None, torch.full_like(labels, -1))
+            return Batch(z, noise, None, torch.full_like(labels, UNLABELLED))
         at = labelled[place][torch.randint(len(labelled[place]), (c.labelled_batch_size,), generator=generator)]
         z_L, noise_L, labels_L = drawn(place, at)
         return Batch(z, noise, (z_L, noise_L), labels_L)
