@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweeps import N_TRIALS, assert_same, bridgelab, finish, one_line, start
+from sweeps import ALWAYS, N_TRIALS, assert_same, below, bridgelab, finish, one_line, start, wait_for_progress
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -54,3 +55,11 @@ def test_a_sweep_on_two_nodes_that_are_there_gives_what_one_machine_gives(
     assert_same(tmp_path, undisturbed)
     again = finish(start(tmp_path, "--address", address, environment={"RAY_AUTH_TOKEN": token}))
     assert (again["run"], again["cached"]) == (0, N_TRIALS)
+
+
+def test_a_sweep_whose_head_dies_says_so_in_one_line(tmp_path: Path, token: str, address: str) -> None:
+    sweep = start(tmp_path, *ALWAYS, "--address", address, environment={"RAY_AUTH_TOKEN": token})
+    wait_for_progress(tmp_path, sweep)
+    (head,) = [pid for pid, name in below(os.getpid()) if name == "gcs_server"]
+    os.kill(head, signal.SIGKILL)
+    assert "Ray died under the sweep" in one_line(sweep)
