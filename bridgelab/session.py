@@ -155,11 +155,12 @@ def cluster(address: str | None) -> Iterator[Path]:
             raise
         raise ClusterError(_died(f"its {guard.died} ended" if guard.died else str(error).splitlines()[0])) from None
     finally:
-        guard.stop()
+        guard.stop(unless_died=True)
         if in_main:
             signal.signal(INTERRUPT, on_interrupt)
         if ours:
-            ray.shutdown()
+            ray.shutdown()  # without its head it may wait for a minute, and the guard does not
+        guard.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -176,8 +177,9 @@ class _Guard:
     def watch(self, dead_processes: Callable[[], list[tuple[str, Any]]], every_s: float = GUARD_EVERY_S) -> None:
         threading.Thread(target=self._keep_looking, args=(dead_processes, every_s), daemon=True).start()
 
-    def stop(self) -> None:
-        self._stopped.set()
+    def stop(self, unless_died: bool = False) -> None:
+        if not (unless_died and self.died):
+            self._stopped.set()
 
     def _keep_looking(self, dead_processes: Callable[[], list[tuple[str, Any]]], every_s: float) -> None:
         while not self._stopped.wait(every_s):
