@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import functools
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ from .planning import available_cpus
 
 CONNECT_TIMEOUT_S = 2.0
 GUARD_EVERY_S = 0.2
+HEAD_EVERY_S = 2.0
 DEAF_S = 15.0
 """How long the sweep may not hear of Ray's death, as within one of Ray's own calls, which may wait for minutes."""
 INTERRUPT = signal.SIGUSR2
@@ -80,14 +82,11 @@ def choose_device(device: str, address: str | None = None) -> str:
 
 def probe(address: str) -> None:
     """Raises ClusterError unless a Ray head answers at HOST:PORT; ray.init would retry for minutes."""
-    if address == "auto":
-        address = _running()
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or "/" in host:
-        raise ClusterError(f"--address {address}: write HOST:PORT of the cluster's head, or auto")
+    where = _where(address)
+    address = f"{where[0]}:{where[1]}"
     cure = "start one with `ray start --head`, or leave out --address"
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        socket.create_connection(where, timeout=CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(f"no Ray cluster at {address} ({error}); {cure}") from None
     # Whoever listens may be no Ray at all, and Ray's own client waits for it: it asks in a process of its own.
@@ -102,6 +101,16 @@ def probe(address: str) -> None:
         raise ClusterError(f"the cluster at {address} wants another token; copy {TOKEN_FILE} of its head, at mode 600")
     if not healthy:
         raise ClusterError(f"what listens at {address} does not answer as a Ray head; {cure}")
+
+
+def _where(address: str) -> tuple[str, int]:
+    """Host and port of a cluster's head. Raises ClusterError for another form."""
+    if address == "auto":
+        address = _running()
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        raise ClusterError(f"--address {address}: write HOST:PORT of the cluster's head, or auto")
+    return host, int(port)
 
 
 def _show_token() -> None:
@@ -135,6 +144,8 @@ def cluster(address: str | None) -> Iterator[Path]:
             _connect(address, folder)
         if ours and address is None:
             guard.watch(ray._private.worker.global_worker.node.dead_processes)
+        elif ours and address is not None:
+            guard.watch(functools.partial(_dead_head, _where(address)), every_s=HEAD_EVERY_S)
         if in_main:
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process without a word of ours
             signal.signal(INTERRUPT, signal.default_int_handler)
@@ -144,11 +155,12 @@ def cluster(address: str | None) -> Iterator[Path]:
             raise
         raise ClusterError(_died(f"its {guard.died} ended" if guard.died else str(error).splitlines()[0])) from None
     finally:
-        guard.stop()
+        guard.stop(unless_died=True)
         if in_main:
             signal.signal(INTERRUPT, on_interrupt)
         if ours:
-            ray.shutdown()
+            ray.shutdown()  # without its head it may wait for a minute, and the guard does not
+        guard.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -162,15 +174,16 @@ class _Guard:
         self.died: str | None = None
         self._stopped = threading.Event()
 
-    def watch(self, dead_processes: Callable[[], list[tuple[str, Any]]]) -> None:
-        threading.Thread(target=self._keep_looking, args=(dead_processes,), daemon=True).start()
+    def watch(self, dead_processes: Callable[[], list[tuple[str, Any]]], every_s: float = GUARD_EVERY_S) -> None:
+        threading.Thread(target=self._keep_looking, args=(dead_processes, every_s), daemon=True).start()
 
-    def stop(self) -> None:
-        self._stopped.set()
+    def stop(self, unless_died: bool = False) -> None:
+        if not (unless_died and self.died):
+            self._stopped.set()
 
-    def _keep_looking(self, dead_processes: Callable[[], list[tuple[str, Any]]]) -> None:
-        while not self._stopped.wait(GUARD_EVERY_S):
-            dead = [kind for kind, _ in dead_processes() if kind in ("raylet", "gcs_server")]
+    def _keep_looking(self, dead_processes: Callable[[], list[tuple[str, Any]]], every_s: float) -> None:
+        while not self._stopped.wait(every_s):
+            dead = [kind for kind, _ in dead_processes() if kind in ("raylet", "gcs_server", "head")]
             if dead:
                 self.died = dead[0]
                 _thread.interrupt_main(INTERRUPT)
@@ -178,6 +191,17 @@ class _Guard:
                     print(f"bridgelab: {_died(f'its {self.died} ended')}", file=sys.stderr, flush=True)
                     os._exit(2)
                 return
+
+
+def _dead_head(where: tuple[str, int]) -> list[tuple[str, None]]:
+    """The head, where nobody listens any more; a network that is slow is no death."""
+    try:
+        socket.create_connection(where, timeout=CONNECT_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return [("head", None)]
+    except OSError:
+        return []
+    return []
 
 
 def _died(of: str) -> str:

@@ -29,6 +29,7 @@ from sweeps import (
     Sweep,
     assert_same,
     finish,
+    start,
     wait_for_progress,
     wait_until,
 )
@@ -88,11 +89,11 @@ class Cluster:
         """`ray down`, and what the README says beside it."""
         self.desk.run(f"{RAY} down --yes {self.file}")
         for host in (self.head, *self.workers):
-            host.run("~/venv/bin/ray stop --force && rm -rf /tmp/ray" if host.named("raylet") else "rm -rf /tmp/ray")
+            host.run("~/venv/bin/ray stop --force && rm -rf /tmp/ray")
 
     def sweep(self, folder: Path, *words: str, study: tuple[str, ...] = PLANE) -> Sweep:
-        """A sweep that is given on the head, into the folder's `lab`."""
-        command = ["sweep", *study, "--pack", str(PACK), "--json", "--address", "auto", *words]
+        """A sweep that is given on the head, into the folder's `lab`; all of its trials are one pack."""
+        command = ["sweep", *study, "--pack", str(N_TRIALS), "--json", "--address", "auto", *words]
         program = f"~/venv/bin/python -c 'from bridgelab.cli import main; main()' {shlex.join(command)}"
         folder.mkdir(exist_ok=True)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -102,7 +103,7 @@ class Cluster:
         return [p for p in self.head.saying("bridgelab.cli") if self.head.processes()[p][0].endswith("python")]
 
     def trainer(self) -> tuple[Host, int]:
-        """A worker that trains, and where."""
+        """The worker that trains, and where."""
         return next((host, pid) for host in self.workers for pid in host.named("ray::Implicit"))
 
 
@@ -118,8 +119,10 @@ def made(shared: Path) -> Iterator[Cluster]:
         desk.run(f"ln -sfn {sys.prefix} ~/venv; (umask 077; {RAY} get-auth-token --generate > /dev/null)")
         cluster = Cluster(shared, desk, head, workers)
         cluster.up(1)
-        cluster.up(2, "--no-restart")
+        cluster.up(2)
         yield cluster
+    assert hosts.BRIDGE not in hosts.command("ip", "-oneline", "link")
+    assert not hosts.command("ip", "netns")
 
 
 @pytest.fixture
@@ -128,6 +131,14 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
     yield made
     assert not made.drivers()
     assert made.head.run("ls -d /tmp/bridgelab-* 2>/dev/null || true") == ""
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one machine trained the digits alone."""
+    folder = tmp_path_factory.mktemp("digits")
+    finish(start(folder, study=DIGITS))
+    return folder
 
 
 def kill(*pids: int) -> None:
@@ -151,12 +162,6 @@ def timed(fault: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     print(f"\n{fault}: {time.monotonic() - began:.0f} s", flush=True)
-
-
-def test_a_sweep_on_the_cluster_gives_what_one_machine_gives(cluster: Cluster, undisturbed: Path) -> None:
-    with timed("an undisturbed sweep"):
-        assert finish(cluster.sweep(cluster.folder / "plain"))["run"] == N_TRIALS
-    assert_same(cluster.folder / "plain", undisturbed)
 
 
 def test_a_killed_worker_costs_no_trial(cluster: Cluster, undisturbed: Path) -> None:
@@ -197,7 +202,7 @@ def test_a_killed_driver_costs_no_trial(cluster: Cluster, undisturbed: Path) -> 
 
 def test_two_drivers_share_the_work(cluster: Cluster, undisturbed: Path) -> None:
     folder = cluster.folder / "two"
-    sweeps = [cluster.sweep(folder), cluster.sweep(folder)]
+    sweeps = [cluster.sweep(folder, "--pack", str(PACK)) for _ in range(2)]
     assert sum(finish(sweep)["run"] for sweep in sweeps) == N_TRIALS
     assert_same(folder, undisturbed)
 
@@ -238,12 +243,13 @@ def test_a_cluster_that_is_made_anew_goes_on(cluster: Cluster, undisturbed: Path
     assert_same(folder, undisturbed)
 
 
-def test_a_cluster_shrinks_and_trains_the_digits_and_goes_without_a_trace(cluster: Cluster) -> None:
+def test_a_cluster_shrinks_and_trains_the_digits_and_goes_without_a_trace(cluster: Cluster, digits: Path) -> None:
     cluster.up(1, "--no-restart")
     assert not cluster.workers[1].named("raylet")
     done = finish(cluster.sweep(cluster.folder / "digits", study=DIGITS))
     assert (done["run"], done["failed"]) == (6, {})
+    assert_same(cluster.folder / "digits", digits)
     cluster.down()
     for host in (cluster.head, *cluster.workers):
-        assert not host.saying("ray"), host.processes()
+        assert not host.saying("/ray/"), host.processes()
         assert host.run("ls -d /tmp/*ray* /tmp/bridgelab-* /dev/shm/* 2>/dev/null | grep -v ray_ssh || true") == ""

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from bridgelab.lab import Lab
 from bridgelab.results import Results
@@ -32,9 +34,11 @@ COMPARED: Mapping[str, list[str] | None] = {
 Sweep = subprocess.Popen[str]
 
 
-def bridgelab(folder: Path, *words: str, **options: object) -> Sweep:
+def bridgelab(
+    folder: Path, *words: str, environment: Mapping[str, str] = MappingProxyType({}), **options: Any
+) -> Sweep:
     """A command of the command line, in a process of its own, in a folder of its own."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("BRIDGELAB_", "RAY_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("BRIDGELAB_", "RAY_"))} | environment
     command = [sys.executable, "-c", "from bridgelab.cli import main; main()", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     heeding = {"preexec_fn": _heed_sigint} | options
@@ -46,7 +50,7 @@ def _heed_sigint() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(folder: Path, *words: str, study: tuple[str, ...] = PLANE, **options: object) -> Sweep:
+def start(folder: Path, *words: str, study: tuple[str, ...] = PLANE, **options: Any) -> Sweep:
     """A sweep into the folder's `lab`."""
     return bridgelab(folder, "sweep", *study, "--pack", str(PACK), "--json", *words, **options)
 
