@@ -31,11 +31,13 @@ def can_show(n: int, n_comparisons: int = 0) -> str:
         f"five studies; paired tests reach p = {smallest_p:.2g}, "
         f"enough for {comparisons}{' or more' * (comparisons == 1000)} comparisons (Holm)"
     )
+    if not n_comparisons:
+        return said
+    least = min(1.0, n_comparisons * smallest_p)
+    said += f"; the {n_comparisons} here reach {least:.2g} at best"
     if n_comparisons <= comparisons:
         return said
-    enough = math.ceil(math.log2(2 * n_comparisons / LEVEL))
-    least = min(1.0, n_comparisons * smallest_p)
-    return f"{said}; the {n_comparisons} here reach {least:.2g} at best: underpowered, --seeds {enough} is enough"
+    return f"{said}: underpowered, --seeds {math.ceil(math.log2(2 * n_comparisons / LEVEL))} is enough"
 
 
 def detectable(n_pairs: int) -> float:
