@@ -32,7 +32,7 @@ def cell_rows(runs: Sequence[Run]) -> Cells:
     for row in cells(runs).to_dict("records"):
         ours = f"{tables.number(row['mean'])} [{tables.number(row['ci_low'])}, {tables.number(row['ci_high'])}]"
         metric = tables.SHOWN.get(row["metric"], row["metric"])
-        texts = [row["rebuilds"], row["pair"], row["recipe"], row["arm_name"], metric, row["n"], ours]
+        texts = [row["rebuilds"], row["pair"], row["recipe"], row["arm_name"], metric, int(row["n"]), ours]
         rows.append([*map(str, texts), tables.number(row["paper"]), row["verdict"]])
     return rows
 

@@ -85,7 +85,7 @@ def footnote(run: Run) -> str:
         text += "; *: studentized bootstrap, the replicates are skewed"
     if of_shown["bimodal"].any():
         text += "; two groups: the median stands for replicates that have no mean worth the name"
-    text += _fid_footnote(summary)
+    text += _fid_footnote(summary) if set(SHOWN_FID) & set(shown(run)) else ""
     if (of_shown["n"] < of_shown["n_planned"]).any():
         text += "; n/planned where trials failed, are left out or are still to run"
     return text + _base_footnote(run, of_shown) + "".join(f"; {line}" for line in excluded(run))
@@ -120,8 +120,6 @@ def excluded(run: Run) -> list[str]:
 def _fid_footnote(summary: pd.DataFrame) -> str:
     """What a distance can be compared with."""
     means = summary.groupby("metric")["mean"].first()
-    if "fid_ab" not in means or math.isnan(means["fid_ab"]):
-        return ""
     known = "; ".join(
         f"{what} {SHOWN_FID[f'{kind}_{d}']}: real against real {means[f'{kind}_floor_{d}']:.4f}, base model's "
         f"reconstructions {means[f'{kind}_base_{d}']:.4f}"
