@@ -1,5 +1,22 @@
-// A click on a number shows its trials; buttons copy a table. Nothing here asks a network for anything.
+// Figures are drawn when they come into sight; a click on a number shows its trials; buttons copy a table.
+// Nothing here asks a network for anything.
 (() => {
+  const figures = [...document.querySelectorAll(".figure")];
+
+  const draw = (figure) => {
+    if (figure.dataset.drawn) return;
+    figure.dataset.drawn = "yes";
+    const { data, layout } = JSON.parse(document.getElementById(`${figure.id}-spec`).textContent);
+    Plotly.newPlot(figure, data, layout, { responsive: true, displayModeBar: false });
+  };
+
+  const sight = new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
+    { rootMargin: "800px" },
+  );
+  figures.forEach((figure) => sight.observe(figure));
+  window.addEventListener("beforeprint", () => figures.forEach(draw));
+
   const shown = document.querySelector("dialog");
 
   const cell = (text, tag) => Object.assign(document.createElement(tag), { textContent: text });
