@@ -50,8 +50,8 @@ def _table(heading: str, head: Sequence[str], rows: Iterable[Sequence[str]], wid
 
 def drawn(fig: Any, name: str, said: str) -> str:
     """A figure, and in words what it shows. It is drawn once it comes into sight, or is printed."""
-    height = fig.layout.height or 450
-    return f"""<div class="figure" id="{name}" role="img" aria-label="{text(said)}" style="min-height: {height}px"></div>
+    style = f"min-height: {fig.layout.height or 450}px"
+    return f"""<div class="figure" id="{name}" role="img" aria-label="{text(said)}" style="{style}"></div>
 <noscript><p class="quiet">The figure needs JavaScript; the tables have its numbers.</p></noscript>
 {data(f"{name}-spec", "application/json", fig.to_json())}"""
 
