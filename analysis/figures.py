@@ -302,7 +302,7 @@ def _finished(fig: go.Figure, run: Run) -> go.Figure:
     fig.update_xaxes(zeroline=False)
     lowest = min((float(np.nanmin(trace.y)) for trace in fig.data if _has_numbers(trace)), default=0.0)
     start = -0.02 if lowest < HIGH else lowest - 0.25 * (1.02 - lowest)
-    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[start, 1.02])
+    fig.update_yaxes(title="transfer accuracy", zeroline=False, range=[start, 1 + 0.02 * (1 - start)])
     return _plain(fig).update_layout(margin={"l": 60, "r": 20, "t": 60, "b": 60}, height=460)
 
 
