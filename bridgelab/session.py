@@ -261,7 +261,7 @@ def remove_stale_folders() -> None:
 
 
 def check_workers(lab: Lab) -> None:
-    """Raises LabError unless every node of the cluster reads and writes the lab that the driver has."""
+    """Raises LabError unless every node that stays in the cluster reads and writes the lab that the driver has."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -273,7 +273,12 @@ def check_workers(lab: Lab) -> None:
         wheres = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         for node, where in zip(nodes, wheres, strict=True):
             name = str(node["NodeID"])
-            ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
+            try:
+                ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
+            except ray.exceptions.RayError:
+                if name in {other["NodeID"] for other in ray.nodes() if other["Alive"]}:
+                    raise
+                continue  # it had left before Ray knew
             if not lab.exists(f"{folder}/{name}"):
                 host = node["NodeManagerHostname"]
                 raise LabError(f"{lab.location} is another folder on {host}; give --lab a place that all nodes share")
