@@ -51,11 +51,11 @@ def render_report(runs: Sequence[Run]) -> str:
     title = ", ".join(dict.fromkeys(run.study for run in runs))
     compared = (_versus(a, b) for a, b in pairs_of(runs))
     body = "\n".join([_overview(runs), *compared, *(_study(run, number) for number, run in enumerate(runs))])
-    return f"""{_head(title)}
-<script>{plotly.offline.get_plotlyjs()}</script></head>
+    return f"""{_head(title)}</head>
 <body>
 {body}
 <dialog aria-label="The trials behind a number"></dialog>
+<script>{plotly.offline.get_plotlyjs()}</script>
 <script>{_file("page.js")}</script>
 </body></html>
 """
