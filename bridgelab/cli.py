@@ -35,6 +35,7 @@ from .options import (
     Study,
     Workers,
     print_json,
+    selection_of,
 )
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever this version of typer keeps it
@@ -108,7 +109,7 @@ def plan(
 
     _check_data(data)
     session.check(address, device)
-    selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+    selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
     kind = "cuda" if device == "cuda" else "cpu"
     resolved = resolve_any(study, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
@@ -155,7 +156,7 @@ def sweep(
     from .search import resolve_any
 
     _check_data(data)
-    wanted = resolve_any(study, _selection(pair, preset, recipe, seeds, base_seeds, set_), data, generations)
+    wanted = resolve_any(study, selection_of(pair, preset, recipe, seeds, base_seeds, set_), data, generations)
     # What Ray has to say goes where the progress goes: stdout is for the table, or for JSON.
     with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
         outcome = sweeping.sweep(
@@ -219,7 +220,7 @@ def status(
         found = ledger.status(lab)
         each = [ledger.status(lab, name, study_id=study_id) for name, study_id in catalog.runs_in(lab)]
     else:
-        selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+        selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
         found, each = ledger.status(lab, catalog.name_of(lab, study), selection=selection), []
     if as_json:
         print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
@@ -248,7 +249,7 @@ def table(
     from . import catalog
 
     _check_data(data)
-    selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+    selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
     run = analysis.read_run(lab, catalog.name_of(lab, study), selection=selection)
     typer.echo(analysis.render(run, "json" if as_json else format))
 
@@ -281,7 +282,7 @@ def report(
     names = studies or catalog.studies_in(lab)
     if not names:
         raise InvalidValueError(f"{lab} has no run of any study; run `bridgelab sweep label_efficiency` first")
-    selection = _selection(pair, preset, recipe, seeds, base_seeds, set_)
+    selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
     asked = [catalog.run_of(lab, name) for name in names]
     runs = [analysis.read_run(lab, name, selection=selection, study_id=study_id) for name, study_id in asked]
     path = _written(runs, output)
@@ -374,23 +375,6 @@ def main() -> None:
 def _fail(message: str) -> None:
     typer.echo(f"bridgelab: {' '.join(message.split())}", err=True)
     sys.exit(2)
-
-
-def _selection(
-    pair: str | None,
-    preset: str | None,
-    recipe: str | None,
-    seeds: int | None,
-    base_seeds: int | None,
-    assignments: list[str] | None,
-) -> Any:
-    from .keys import parse_assignment
-    from .study import Selection
-
-    overrides = dict(parse_assignment(text) for text in assignments or ())
-    return Selection(
-        pair=pair, preset=preset, recipe=recipe, n_replicates=seeds, n_base=base_seeds, overrides=overrides
-    )
 
 
 def _pack(text: str) -> int | None:

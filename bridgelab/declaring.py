@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULT_LAB, BaseSeeds, Data, Json, LabPath, Pair, Preset, Recipe, Seeds, Set, Study, print_json
+from .options import (
+    DEFAULT_LAB,
+    BaseSeeds,
+    Data,
+    Json,
+    LabPath,
+    Pair,
+    Preset,
+    Recipe,
+    Seeds,
+    Set,
+    Study,
+    print_json,
+    selection_of,
+)
 
 
 def exclude(
@@ -41,13 +55,9 @@ def freeze(
 ) -> None:
     """Fix a study's plan before it runs: arms, reference, metric, replicates; its report says whether it was kept."""
     from . import declarations
-    from .keys import parse_assignment
-    from .study import Selection, resolve
+    from .study import resolve
 
-    overrides = dict(parse_assignment(text) for text in set_ or ())
-    selection = Selection(
-        pair=pair, preset=preset, recipe=recipe, n_replicates=seeds, n_base=base_seeds, overrides=overrides
-    )
+    selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
     row = declarations.freeze(lab, resolve(study, selection, data))
     if as_json:
         print_json(

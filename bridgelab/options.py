@@ -68,3 +68,21 @@ DomainFile = Annotated[
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
+
+
+def selection_of(
+    pair: str | None,
+    preset: str | None,
+    recipe: str | None,
+    seeds: Any,
+    base_seeds: Any,
+    assignments: list[str] | None,
+) -> Any:
+    """What the options that commands share choose: a Selection."""
+    from .keys import parse_assignment
+    from .study import Selection
+
+    overrides = dict(parse_assignment(text) for text in assignments or ())
+    return Selection(
+        pair=pair, preset=preset, recipe=recipe, n_replicates=seeds, n_base=base_seeds, overrides=overrides
+    )
