@@ -87,7 +87,8 @@ def frozen(run: Run) -> str:
     when = f"The plan was frozen on {plan['declared_at']:%Y-%m-%d}"
     if plan["n_known"]:
         when += f", when {plan['n_known']} of its {plan['n_trials']} trials had results already"
-    left_out = f", {len(run.excluded)} trials left out since" if run.excluded else ""
+    n_out = len(run.excluded)
+    left_out = f", {n_out} trial{'s' * (n_out > 1)} left out since" if n_out else ""
     kept = n == plan["n_replicates"] and not run.excluded
     return f"{when}: {plan['n_replicates']} replicates. {'Kept' if kept else f'Not kept: {n} replicates{left_out}'}."
 
