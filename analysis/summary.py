@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from bridgelab.catalog import looks_at, members_of
 from bridgelab.declarations import brought_in, excluded, frozen
 from bridgelab.lab import Lab
-from bridgelab.metrics import FRECHET, LANDING, METRIC_VERSION, METRICS, SHARES
+from bridgelab.metrics import FRECHET, LANDING, METRIC_VERSION, METRICS, PATHS, SHARES
 from bridgelab.results import Results
 from bridgelab.study import Selection
 
@@ -112,7 +112,7 @@ def _summarized(run: Run) -> pd.DataFrame:
     by_place = dict(list(run.values.groupby(["arm_index", "metric"])))
     none = run.values.iloc[:0]
     for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
-        for metric in (*METRICS, *(name for name in (*LANDING, *FRECHET) if name in measured)):
+        for metric in (*METRICS, *(name for name in (*LANDING, *FRECHET, *PATHS) if name in measured)):
             found = by_place.get((index, metric), none)
             bounds = (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf)
             base = bases.reindex(found["trial_id"])

@@ -171,7 +171,8 @@ def whole_text(found: Whole) -> str:
         if one.plan is None:
             told = f"not run: {one.missing}"
         else:
-            told = f"{len(one.plan.states)} trials, {one.plan.n_to_run} to run"
+            time = f", about {seconds_text(one.seconds)}" if one.plan.n_to_run else ""
+            told = f"{len(one.plan.states)} trials, {one.plan.n_to_run} to run{time}"
         lines.append(f"{one.part.rebuilds:<24} {one.part.name:<44} {told}")
     lines += [f"{part:<24} not yet: {what}" for part, what in NOT_YET.items()]
     return "\n".join([*lines, f"about {seconds_text(found.seconds)} on {available_cpus()} CPU cores"])

@@ -22,10 +22,11 @@ from .bridge.transfer import Crossing, cross
 from .config import DECODES, SIDES, Decode, Side, other, stream_seed
 from .domains import Samples, Split
 from .frechet import Layer, frechet_distances
+from .interpolation import PLACES, Target, Where, draw_paths, measure, points
 from .latents import Latents, chunks
 from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
 from .specs import TrialSpec
-from .systems import ways
+from .systems import Way, ways
 
 VIEWS = tuple(View(s, d, w) for s in ("validation", "test") for d in DECODES for w in DIRECTIONS)
 """Whatever chooses reads validation; test is read once a trial, after its last step."""
@@ -87,6 +88,9 @@ def evaluate(bridges: Sequence[TrainedBridge], n_classes: int) -> list[Found]:
             own |= _measures(view.direction, z_KND[k], after.transferred, there)
             if bridge.fid and view.split == "test":
                 own |= _frechet(view.direction, after.transferred, there, features)
+        if view.split == "test" and view.decode == "mean":
+            for k, found in enumerate(_paths(bridges, way, view.direction, z_KND)):
+                measures[k][view.split, view.decode] |= found
     for k, bridge in enumerate(bridges):
         for split, decode in measures[k]:
             a_NS, b_NS = (shared[View(split, decode, direction)][k] for direction in DIRECTIONS)
@@ -101,6 +105,33 @@ def _measures(direction: Direction, z_ND: Tensor, transferred_ND: Tensor, there:
             samples = there.base.decode(transferred_ND).numpy()
         found[f"landing_{direction}"] = float(there.landed(samples).mean())
     return found
+
+
+def _paths(bridges: Sequence[TrainedBridge], way: Way, direction: Direction, z_KND: Tensor) -> list[dict[str, float]]:
+    """What becomes of straight paths between the means of test items, of each bridge."""
+    source: Side = "a" if direction == "ab" else "b"
+    found: list[dict[str, float]] = [{} for _ in bridges]
+    targets: dict[int, Target] = {}  # replicates of several arms share their latents
+    for where in PLACES:
+        paths = [_drawn_paths(bridge, source, where) for bridge in bridges]
+        if not all(len(ends) for ends in paths):
+            continue
+        before_KPTD = torch.stack([points(z_ND, ends) for z_ND, ends in zip(z_KND, paths, strict=True)])
+        flat_KND = before_KPTD.flatten(1, 2)
+        noise_KNS = flat_KND.new_zeros(*flat_KND.shape[:2], bridges[0].spec.settings.bridge.shared_dim)
+        sent = way(flat_KND, noise_KNS, SIDES.index(source)).transferred
+        after_KPTD = sent.view(*before_KPTD.shape[:3], -1)
+        for k, bridge in enumerate(bridges):
+            there = bridge.worlds[other(source)].latents
+            targets[id(there)] = targets.get(id(there)) or Target(there)
+            found[k] |= measure(direction, where, before_KPTD[k], after_KPTD[k], targets[id(there)])
+    return found
+
+
+def _drawn_paths(bridge: TrainedBridge, source: Side, where: Where) -> NDArray[np.int64]:
+    seed = stream_seed("evaluation", bridge.spec.bridge_seed, "paths", source, where)
+    labels_N = bridge.worlds[source].latents["test"].labels_of_items
+    return draw_paths(labels_N, where, np.random.default_rng(seed))
 
 
 def _frechet(direction: Direction, transferred_ND: Tensor, there: World, known: Known) -> dict[str, float]:

@@ -117,6 +117,13 @@ FRECHET: tuple[str, ...] = tuple(
 )
 """Distances of transferred samples from the target domain's; the floor is that of its own training samples, base that
 of its base model's reconstructions. Of studies that ask for them."""
+PATHS: tuple[str, ...] = tuple(
+    f"{kind}_{where}_{d}"
+    for kind in ("path_length", "path_jump", "path_distance", "chord_distance")
+    for where in ("within", "between")
+    for d in DIRECTIONS
+)
+"""What becomes of straight paths between test items on their way across: of bridgelab.interpolation."""
 SHARES = frozenset(name for name in (*METRICS, *LANDING) if "accuracy" in name or "landing" in name)
 """Metrics between 0 and 1."""
 

@@ -48,6 +48,7 @@ ORDER = [
     "bridgelab.base_models.adversarial",
     "bridgelab.base_models.pretrain",
     "bridgelab.latents",
+    "bridgelab.interpolation",
     "bridgelab.rejection",
     "bridgelab.bridge",
     "bridgelab.bridge.layers",
