@@ -8,6 +8,7 @@ import pytest
 
 import analysis
 from analysis.claims import FAILS, HOLDS, NOT_RUN, OPEN, _more, judge_claims
+from bridgelab.metrics import PATHS
 
 NOISE = np.array([0.004, -0.003, 0.001, 0.002, -0.004, 0.0, 0.003, -0.003])
 
@@ -70,6 +71,24 @@ def test_conditioning_first_and_swd_for_nothing(judged) -> None:
     arms = {"vanilla": 0.15, "conditional": 0.97, "full": 0.97, "no conditioning": 0.2}
     found = judged("component_ablation", {**arms, "no classifier": 0.1, "no gated head": 0.97})
     assert (found["C5"], found["C6"]) == (HOLDS, FAILS)
+
+
+@pytest.mark.parametrize(("jump", "verdict"), [(2.0, HOLDS), (1.3, FAILS)])
+def test_paths_have_to_jump_between_classes_more_than_within(lab, fill, jump: float, verdict: str) -> None:
+    kinds = {
+        "path_jump_within": 1.3,
+        "path_jump_between": jump,
+        "path_distance_between": 1.1,
+        "chord_distance_between": 1.2,
+    }
+
+    def value(arm: str, replicate: int, metric: str) -> float:
+        kind = metric.rpartition("_")[0]
+        return kinds.get(kind, 0.9) + float(np.roll(NOISE, list(kinds).index(kind) if kind in kinds else 0)[replicate])
+
+    fill("transfer_pairs", value, n_replicates=8, more=PATHS)
+    run = dataclasses.replace(analysis.read_run(lab, "transfer_pairs"), pair="mnist-fashion_mnist")
+    assert judge_claims([run]).set_index("claim")["verdict"]["C8"] == verdict
 
 
 def test_a_claim_whose_measure_is_missing_is_not_judged(judged) -> None:

@@ -21,16 +21,20 @@ def fill_lab(
     *,
     failed: tuple[tuple[str, int], ...] = (),
     failure: str = "nan",
+    more: tuple[str, ...] = (),
     **selection: Any,
 ) -> ResolvedStudy:
-    """Members of a study, and a COMPLETE trial with `value(arm, replicate, metric)` for each but the failed ones."""
+    """Members of a study, and a COMPLETE trial with `value(arm, replicate, metric)` for each but the failed ones.
+
+    Of METRICS, and of `more` that not every trial has.
+    """
     resolved = resolve(study, Selection(**{"n_replicates": 4, **selection}))
     publish_members(lab, resolved)
     trials, metrics = [], []
     for member in resolved.members:
         bad = (member.arm.name, member.replicate) in failed
         trials.append(_trial_row(member.trial, failure if bad else None))
-        names = (*METRICS, *(FRECHET if resolved.measures_fid else ()))
+        names = (*METRICS, *(FRECHET if resolved.measures_fid else ()), *more)
         for metric, decode in () if bad else itertools.product(names, DECODES):
             number = value(member.arm.name, member.replicate, metric)
             other = 0.0 if decode == member.arm.settings.decode else 0.01
