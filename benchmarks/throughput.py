@@ -2,16 +2,21 @@
 
     python benchmarks/throughput.py --json
 
-The plain way is an honest loop: latents resident in memory, fused Adam, the better of one process with all
-threads and one process a core. Packs are one process a core, each with one thread. Both use the whole
-machine. Every process takes blocks of plain and of packed steps in turn, all processes the same kind at the
-same time; a ratio is of neighbouring blocks. `floor_share` is the time that the matrix products of a packed
-step take by themselves, over the time of the step. On a GPU (`--device cuda`) both are one process.
+The plain way is an honest float32 loop: latents resident in memory, fused Adam, one domain after the other as the
+loss is written in the paper, and the better of one process with all threads and one process a core. `ratio` is its
+time a trial-step over a packed one's, in float32 and in bfloat16 alike; `ratio_merged` is against the reference
+module, which sends the rows of both domains through at once; `ratio_same_dtype` is against the plain way in
+bfloat16 (autocast). Packs are one process a core, each with one thread. All ways use the whole machine: every
+process takes blocks of each kind in turn, all processes the same kind at the same time, and a ratio is of
+neighbouring blocks. `floor_share` is the time that the matrix products of a packed step take by themselves, by the
+fastest of torch's ways that was found, over the time of the step; `floor_share_mkl` takes the batched products that
+torch does by default. On a GPU (`--device cuda`) each way is one process.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing as mp
 import os
@@ -19,20 +24,24 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bridgelab.bridge import losses
+from bridgelab.bridge.losses import kl, squared_error
 from bridgelab.bridge.model import Batch, BridgingVAE
 from bridgelab.bridge.pack import Member, Pack, initial_weights
-from bridgelab.config import Settings, VAEConfig
+from bridgelab.bridge.products import Affine, Gradient
+from bridgelab.config import CHUNK_STEPS, SIDES, Settings, VAEConfig
 from bridgelab.keys import with_keys
 from bridgelab.latents import Latents
+from bridgelab.memory import keep_freed
 from bridgelab.specs import ModelSpec, TrialSpec
 
 SHAPES = {"2x64": (16, 32), "4x128": (64, 8), "4x512": (64, 4), "8x1024": (64, 1)}
@@ -79,64 +88,99 @@ def member(spec: TrialSpec) -> Member:
     return Member(spec, latents, latents, N_CLASSES)
 
 
-def packed(members: list[Member], device: str) -> Iterator[None]:
-    """A step of a pack each time, with its draws."""
-    pack = Pack(members, device)
+def packed(pack: Pack) -> Iterator[None]:
+    """CHUNK_STEPS steps of a pack each time, with their draws."""
     while True:
-        chunk = pack._next_chunk()
-        for t in range(len(chunk.z)):
-            pack._step(t, t, chunk)
-            yield
-
-
-def plain(one: Member, device: str, precision: str) -> Iterator[None]:
-    """A step of one module each time, as one would write it: resident latents, fused Adam, torch.sort."""
-    module = BridgingVAE(one.latent_dim, N_CLASSES, one.spec.settings.bridge)
-    module.load_state_dict(initial_weights(one))
-    module.to(device)
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
-    mu, sigma = (torch.from_numpy(array.copy()).to(device) for array in (one.a.mu, one.a.sigma))
-    labels = torch.from_numpy(one.a.labels.copy()).to(device)
-    generator = torch.Generator(device).manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, device=device)
-
-    def batch() -> Batch:
-        index = torch.randint(len(mu), (BATCH,), generator=generator, device=device)
-        z = mu.index_select(0, index) + sigma.index_select(0, index) * normal(BATCH, one.latent_dim)
-        return Batch(z, normal(BATCH, SHARED), None, labels.index_select(0, index))
-
-    while True:
-        directions = normal(DIRECTIONS, SHARED)
-        directions = directions / directions.norm(dim=-1, keepdim=True)
-        with mock.patch.object(losses, "sort", lambda x: torch.sort(x).values):
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-                loss = module.loss(batch(), batch(), directions)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        pack._draw()
+        pack._together.take(0, CHUNK_STEPS)
         yield
 
 
-def products(pack: Pack) -> Callable[[], None]:
+@dataclass(frozen=True)
+class Plain:
+    """What a plain loop stands on: resident latents, a module, fused Adam."""
+
+    one: Member
+    device: str
+    precision: str
+
+    def steps(
+        self, loss_of: Callable[[BridgingVAE, Callable[[], tuple[Tensor, Tensor]], Draw], Tensor]
+    ) -> Iterator[None]:
+        """A step of one module each time."""
+        module = BridgingVAE(self.one.latent_dim, N_CLASSES, self.one.spec.settings.bridge)
+        module.load_state_dict(initial_weights(self.one))
+        module.to(self.device)
+        optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
+        mu, sigma = (torch.from_numpy(array.copy()).to(self.device) for array in (self.one.a.mu, self.one.a.sigma))
+        labels = torch.from_numpy(self.one.a.labels.copy()).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(0)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, device=self.device)
+
+        def batch() -> tuple[Tensor, Tensor]:
+            index = torch.randint(len(mu), (BATCH,), generator=generator, device=self.device)
+            z = mu.index_select(0, index) + sigma.index_select(0, index) * normal(BATCH, self.one.latent_dim)
+            return z, labels.index_select(0, index)
+
+        while True:
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                loss = loss_of(module, batch, normal)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            yield
+
+
+Draw = Callable[..., Tensor]
+
+
+def domain_by_domain(module: BridgingVAE, batch: Callable[[], tuple[Tensor, Tensor]], normal: Draw) -> Tensor:
+    """The loss as the paper writes it: a sum over domains, each through encoder and decoder by itself."""
+    c, shared = module.config, []
+    loss = torch.zeros((), device=module.classifier.linear.weight.device)
+    for side in SIDES:
+        z, labels = batch()
+        mu, sigma = module.encode(z, side)
+        shared.append(mu + sigma * normal(BATCH, SHARED))
+        loss = loss + squared_error(z, module.decode(shared[-1], side)) / z.shape[-1] + c.beta_kl * kl(mu, sigma)
+        loss = loss + c.beta_cls * F.cross_entropy(module.classifier(shared[-1]), labels)
+    directions = F.normalize(normal(DIRECTIONS, SHARED), dim=-1)
+    a, b = (torch.sort(directions @ z.T).values for z in shared)
+    return loss + c.beta_swd * (a - b).square().mean()
+
+
+def merged(module: BridgingVAE, batch: Callable[[], tuple[Tensor, Tensor]], normal: Draw) -> Tensor:
+    """The reference module's own loss: the rows of both domains at once."""
+    sides = [Batch(z, normal(BATCH, SHARED), None, labels) for z, labels in (batch(), batch())]
+    with mock.patch.object(losses, "sort", lambda x: torch.sort(x).values):
+        return module.loss(*sides, F.normalize(normal(DIRECTIONS, SHARED), dim=-1))
+
+
+def products(pack: Pack, by_default: bool) -> Callable[[], None]:
     """The matrix products of a packed step and nothing else: forward, and both gradients of each."""
-    work = []
-    for name, weight in pack.layout.views(pack._weights).items():
+    lockstep, work = pack._together, []
+    for name, weight in lockstep._bridges.w.items():
         if name.endswith("weight"):
-            x = torch.randn(len(weight), 2 * BATCH, weight.shape[1], device=weight.device, dtype=weight.dtype)
-            y = torch.empty(len(weight), 2 * BATCH, weight.shape[2], device=weight.device, dtype=weight.dtype)
             first = name in ("encoder.0.weight", "encoder.skip.weight")  # nobody asks for the latents' gradient
-            work.append((x, weight.clone(), y, first))
+            x = torch.randn(len(weight), 2 * BATCH, weight.shape[1], device=weight.device).to(weight.dtype)
+            y = torch.randn(len(weight), 2 * BATCH, weight.shape[2], device=weight.device).to(weight.dtype)
+            work.append((x.requires_grad_(not first), weight, y, Gradient(torch.empty_like(weight).float(), x)))
 
-    def run() -> None:
-        for x, weight, y, first in work:
-            torch.bmm(x, weight, out=y)
-            torch.bmm(x.transpose(1, 2), y)
-            if not first:
-                torch.bmm(y, weight.transpose(1, 2))
+    def batched() -> None:
+        for x, weight, y, _ in work:
+            torch.bmm(x, weight)
+            torch.bmm(x.mT, y)
+            if x.requires_grad:
+                torch.bmm(y, weight.mT)
 
-    return run
+    def ours() -> None:
+        for x, weight, y, gradient in work:
+            Affine.apply(x, weight, None, gradient, False).backward(y)
+            x.grad = None
+
+    return batched if by_default else ours
 
 
 def seconds_of(step: Callable[[], object], n: int, device: str) -> float:
@@ -152,17 +196,24 @@ def seconds_of(step: Callable[[], object], n: int, device: str) -> float:
 def worker(
     shape: str, precision: str, size: int, seconds: float, blocks: int, device: str, place: int, meet: Any, out: Any
 ) -> None:
-    """Blocks of each kind in turn; puts (packed, plain, floor) seconds a trial-step for each block."""
+    """Blocks of each kind in turn; puts the seconds a trial-step of each kind for each block."""
     torch.set_num_threads(1)
-    latent_dim = SHAPES[shape][0]
-    members = [member(trial(shape, latent_dim, place * size + i, precision)) for i in range(size)]
-    many, one = packed(members, device), plain(members[0], device, precision)
-    floor = products(Pack(members, device))
-    kinds = {"packed": (lambda: next(many), size), "plain": (lambda: next(one), 1), "floor": (floor, size)}
+    keep_freed()
+    members = [member(trial(shape, SHAPES[shape][0], place * size + i, precision)) for i in range(size)]
+    pack = Pack(members, device)
+    exact = Plain(member(trial(shape, SHAPES[shape][0], place * size, "float32")), device, "float32")
+    ways = {
+        "packed": (packed(pack), size * CHUNK_STEPS),
+        "plain": (exact.steps(domain_by_domain), 1),
+        "merged": (exact.steps(merged), 1),
+        "same_dtype": (Plain(exact.one, device, precision).steps(domain_by_domain), 1),
+    }
+    kinds = {name: (functools.partial(next, way), per) for name, (way, per) in ways.items()}
+    kinds |= {"floor": (products(pack, by_default=False), size), "floor_mkl": (products(pack, by_default=True), size)}
     counts = {}
     for name, (step, _) in kinds.items():
-        seconds_of(step, 3, device)
-        counts[name] = max(3, int(seconds / seconds_of(step, 3, device)))
+        seconds_of(step, 2, device)
+        counts[name] = max(1, round(seconds / seconds_of(step, 1, device)))
     found: list[dict[str, float]] = []
     for block in range(blocks):
         times = {}
@@ -174,9 +225,9 @@ def worker(
     out.put(found)
 
 
-def plain_with_all_threads(shape: str, precision: str, seconds: float, out: Any) -> None:
+def plain_with_all_threads(shape: str, seconds: float, out: Any) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
-    one = plain(member(trial(shape, SHAPES[shape][0], 0, precision)), "cpu", precision)
+    one = Plain(member(trial(shape, SHAPES[shape][0], 0, "float32")), "cpu", "float32").steps(domain_by_domain)
     seconds_of(lambda: next(one), 3, "cpu")
     n = max(3, int(seconds / seconds_of(lambda: next(one), 3, "cpu")))
     out.put(seconds_of(lambda: next(one), n, "cpu"))
@@ -195,11 +246,15 @@ def measure(shape: str, precision: str, seconds: float, blocks: int, device: str
         process.join()
     threads_gain = 1.0
     if device == "cpu" and n > 1:  # one process with all threads, where that is the better plain way
-        process = context.Process(target=plain_with_all_threads, args=(shape, precision, seconds, out))
+        process = context.Process(target=plain_with_all_threads, args=(shape, seconds, out))
         process.start()
         threads_gain = max(1.0, statistics.median(t["plain"] for t in found) / n / out.get())
         process.join()
     ratios = sorted(t["plain"] / t["packed"] / threads_gain for t in found)
+
+    def median(kind: str, over: str = "packed") -> float:
+        return statistics.median(t[kind] / t[over] for t in found)
+
     return {
         "shape": shape,
         "dtype": precision,
@@ -207,7 +262,10 @@ def measure(shape: str, precision: str, seconds: float, blocks: int, device: str
         "ratio": statistics.median(ratios),
         "ratio_low": ratios[len(ratios) // 4],
         "ratio_high": ratios[-1 - len(ratios) // 4],
-        "floor_share": statistics.median(t["floor"] / t["packed"] for t in found),
+        "ratio_merged": median("merged"),
+        "ratio_same_dtype": median("same_dtype"),
+        "floor_share": median("floor"),
+        "floor_share_mkl": median("floor_mkl"),
         "packed_ms": 1e3 * statistics.median(t["packed"] for t in found),
         "plain_ms": 1e3 * statistics.median(t["plain"] for t in found),
         "plain_threads_gain": threads_gain,
@@ -236,10 +294,13 @@ def main() -> None:
             rows.append(row)
             if not chosen.json:
                 told = "{shape:>7} {dtype:<9} K={members:<4} {ratio:6.2f} [{ratio_low:.2f}, {ratio_high:.2f}]"
-                told += "  floor {floor_share:4.0%}  {packed_ms:8.3f} ms packed  {plain_ms:8.3f} ms plain"
+                told += "  merged {ratio_merged:5.2f}  same dtype {ratio_same_dtype:5.2f}  floor {floor_share:4.0%}"
+                told += "  mkl {floor_share_mkl:4.0%}  {packed_ms:8.3f} ms packed  {plain_ms:8.3f} ms plain"
                 print(told.format(**row), flush=True)
     if chosen.json:
-        notes = "ratio: time of a plain trial-step over that of a packed one, median of blocks, with quartiles"
+        notes = {
+            "ratio": "time of a plain float32 trial-step over that of a packed one, median of blocks, with quartiles"
+        }
         found = {"benchmark": "throughput", "machine": machine(chosen.device), "rows": rows, "notes": notes}
         print(json.dumps(found, indent=2))
 

@@ -23,6 +23,7 @@ from .options import (
     Generations,
     Json,
     Keep,
+    Labels,
     LabPath,
     MaybeStudy,
     Pack,
@@ -86,6 +87,7 @@ def studies(data: Data = None, as_json: Json = False) -> None:
 def plan(
     study: Study,
     pair: Pair = None,
+    labels: Labels = None,
     preset: Preset = None,
     recipe: Recipe = None,
     seeds: Seeds = None,
@@ -109,7 +111,7 @@ def plan(
 
     _check_data(data)
     session.check(address, device)
-    selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
+    selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_, labels)
     kind = "cuda" if device == "cuda" else "cpu"
     resolved = resolve_any(study, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
@@ -127,6 +129,7 @@ def plan(
 def sweep(
     study: Study,
     pair: Pair = None,
+    labels: Labels = None,
     preset: Preset = None,
     recipe: Recipe = None,
     seeds: Seeds = None,
@@ -156,7 +159,7 @@ def sweep(
     from .search import resolve_any
 
     _check_data(data)
-    wanted = resolve_any(study, selection_of(pair, preset, recipe, seeds, base_seeds, set_), data, generations)
+    wanted = resolve_any(study, selection_of(pair, preset, recipe, seeds, base_seeds, set_, labels), data, generations)
     # What Ray has to say goes where the progress goes: stdout is for the table, or for JSON.
     with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
         outcome = sweeping.sweep(

@@ -48,6 +48,8 @@ Values = Annotated[Sequence[Value], BeforeValidator(_plain)]
 STAGE_VERSIONS = {"base_model": 1, "latents": 1, "bridge": 1, "evaluation": 1, "checkpoint": 2}
 """Raised by hand whenever the numbers of a stage change; a golden test a stage holds this."""
 
+UNLABELLED = -100
+"""The label of a sample without one: what cross entropy passes over."""
 CHUNK_STEPS = 32
 """Steps whose random draws are made at once; between two chunks a pack can stop."""
 CHECKPOINT_EVERY_S = 30.0

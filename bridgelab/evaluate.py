@@ -19,12 +19,12 @@ from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
 from .bridge.transfer import Crossing, cross
-from .config import DECODES, SIDES, Decode, Side, other, stream_seed
+from .config import DECODES, SIDES, UNLABELLED, Decode, Side, other, stream_seed
 from .domains import Samples, Split
 from .frechet import Layer, frechet_distances
 from .interpolation import PLACES, Target, Where, draw_paths, measure, points
 from .latents import Latents, chunks
-from .metrics import DIRECTIONS, Direction, Found, Predictions, View, agreement, locality
+from .metrics import DIRECTIONS, NO_CLASS, Direction, Found, Predictions, View, agreement, locality
 from .specs import TrialSpec
 from .systems import Way, ways
 
@@ -202,13 +202,19 @@ def _predictions(
         judged[of_samples] = _classify(here.judge, torch.from_numpy(np.array(here.samples[view.split].x)))
     return Predictions(
         is_encoded=here.is_encoded,
-        true=in_terms_of_a(labels.astype(np.uint8), source, class_map),
+        true=_true_classes(labels, source, class_map),
         original=in_terms_of_a(judged[of_samples] if here.is_encoded else decoded, source, class_map),
         source=in_terms_of_a(decoded, source, class_map),
         transferred=in_terms_of_a(_classify(there.judge, after.transferred, there.base), target, class_map),
         reconstructed=in_terms_of_a(_classify(here.judge, after.reconstructed, here.base), source, class_map),
         shared=after.classes.numpy().astype(np.uint8),
     )
+
+
+def _true_classes(labels_N: NDArray[np.int64], source: Side, class_map: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    known_N = labels_N != UNLABELLED
+    classes_N = in_terms_of_a(np.where(known_N, labels_N, 0).astype(np.uint8), source, class_map)
+    return np.where(known_N, classes_N, NO_CLASS).astype(np.uint8)
 
 
 @torch.inference_mode()

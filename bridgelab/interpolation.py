@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .bridge.transfer import between
+from .config import UNLABELLED
 from .domains import Split
 from .latents import Latents
 from .metrics import Direction
@@ -44,13 +45,14 @@ class Target:
 def draw_paths(labels_N: NDArray[Any], where: Where, rng: np.random.Generator) -> NDArray[np.int64]:
     """The items at both ends of N_PATHS paths, (P, 2), of one class or of two; none where there is no such pair."""
     _, class_N, n_alike = np.unique(labels_N, return_inverse=True, return_counts=True)
-    n_alike_N = n_alike[class_N]
-    starts = np.flatnonzero(n_alike_N > 1 if where == "within" else n_alike_N < len(labels_N))
+    n_alike_N, known_N = n_alike[class_N], labels_N != UNLABELLED
+    has_other_N = n_alike_N > 1 if where == "within" else n_alike_N < known_N.sum()
+    starts = np.flatnonzero(known_N & has_other_N)
     ends = []
     for i in rng.choice(starts, N_PATHS if len(starts) else 0).tolist():
         alike_N = labels_N == labels_N[i]
         alike_N[i] = where == "between"
-        ends.append((i, rng.choice(np.flatnonzero(alike_N if where == "within" else ~alike_N))))
+        ends.append((i, rng.choice(np.flatnonzero(alike_N if where == "within" else known_N & ~alike_N))))
     return np.array(ends, np.int64).reshape(-1, 2)
 
 

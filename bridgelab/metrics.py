@@ -25,6 +25,8 @@ Direction = Literal["ab", "ba"]
 DIRECTIONS: tuple[Direction, ...] = ("ab", "ba")
 Classes = NDArray[np.uint8]
 N_LOCAL = 200
+NO_CLASS = 255
+"""The class of an item that has no label."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,16 @@ def accuracies(direction: Direction, p: Predictions) -> dict[str, float]:
 
     Transfer accuracy follows the paper (section 4.2): the share of items whose source and transferred
     sample get the same class from their own domains' judges. The `_true_` form compares with the
-    label instead, and is the stricter reading where base model and judge err alike. A base model that
-    cannot encode reconstructs nothing: its own accuracy is nan.
+    label instead, of those that have one, and is the stricter reading where base model and judge err
+    alike. A base model that cannot encode reconstructs nothing: its own accuracy is nan.
     """
-    side = direction[0]
+    side, labelled = direction[0], p.true != NO_CLASS
     return {
         f"transfer_accuracy_{direction}": agreement(p.source, p.transferred),
-        f"transfer_accuracy_true_{direction}": agreement(p.true, p.transferred),
+        f"transfer_accuracy_true_{direction}": agreement(p.true[labelled], p.transferred[labelled]),
         f"bridge_reconstruction_accuracy_{side}": agreement(p.original, p.reconstructed),
         f"base_reconstruction_accuracy_{side}": agreement(p.original, p.source) if p.is_encoded else math.nan,
-        f"shared_classifier_accuracy_{side}": agreement(p.true, p.shared),
+        f"shared_classifier_accuracy_{side}": agreement(p.true[labelled], p.shared[labelled]),
     }
 
 

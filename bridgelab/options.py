@@ -22,6 +22,9 @@ Data = Annotated[
     ),
 ]
 Pair = Annotated[str | None, typer.Option("--pair", metavar="SOURCE-TARGET", help="two domains, as in digits-digits")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", metavar="CSV", help="bins of your own as classes: domain,split,item,bin")
+]
 Preset = Annotated[
     str | None, typer.Option("--preset", metavar="smoke|desk|full", help="how large: seconds, minutes (desk), days")
 ]
@@ -77,6 +80,7 @@ def selection_of(
     seeds: Any,
     base_seeds: Any,
     assignments: list[str] | None,
+    labels: str | None = None,
 ) -> Any:
     """What the options that commands share choose: a Selection."""
     from .keys import parse_assignment
@@ -84,5 +88,11 @@ def selection_of(
 
     overrides = dict(parse_assignment(text) for text in assignments or ())
     return Selection(
-        pair=pair, preset=preset, recipe=recipe, n_replicates=seeds, n_base=base_seeds, overrides=overrides
+        pair=pair,
+        preset=preset,
+        recipe=recipe,
+        n_replicates=seeds,
+        n_base=base_seeds,
+        overrides=overrides,
+        labels=labels,
     )

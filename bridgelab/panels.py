@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import latents, media
-from .config import SIDES, Side, other
+from .config import SIDES, UNLABELLED, Side, other
 from .domains import Domain, Samples
 from .domains.clips import sound_bytes
 from .lab import Lab
@@ -106,7 +106,7 @@ def _latents_of(land: Land, items: Samples | Latents, rows: list[int]) -> Tensor
 def _transfers(passage: Passage, items: Samples | Latents, source: Side) -> Iterator[Shown]:
     here, there = passage.lands[source], passage.lands[other(source)]
     labels_N = items.labels
-    first = [int(np.flatnonzero(labels_N == c)[0]) for c in np.unique(labels_N)]
+    first = [int(np.flatnonzero(labels_N == c)[0]) for c in np.unique(labels_N[labels_N != UNLABELLED])]
     z_ND = _latents_of(here, items, first)
     original = {"original": (here, items.x[first])} if isinstance(items, Samples) else {}
     rows = original | {

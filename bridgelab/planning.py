@@ -261,7 +261,8 @@ def _adopted(lab: Lab, entries: Iterable[Entry], leg: Leg | None) -> tuple[PackP
     for manifest in manifests(lab):
         if wanted.keys() >= set(manifest["trials"]):
             pack = PackPlan(tuple(wanted[trial_id] for trial_id in manifest["trials"]), leg)
-            if pack.pack_id == manifest["pack_id"]:
+            is_one_shape = len({entry.spec.shape for entry in pack.entries}) == 1
+            if is_one_shape and pack.pack_id == manifest["pack_id"]:
                 packs.append(pack)
                 wanted = {k: v for k, v in wanted.items() if k not in set(manifest["trials"])}
     return tuple(packs)

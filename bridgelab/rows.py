@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from . import metrics
-from .bridge.pack import TERMS, VALIDATED, Trained
+from .bridge.lockstep import TERMS
+from .bridge.pack import VALIDATED, Trained
 from .bridge.pool import pool
 from .config import canonical_json
 from .domains import Split

@@ -73,3 +73,8 @@ def n_train_of(domain: Domain, side: Side, settings: Settings) -> int:
     if isinstance(base_config(settings, side), WaveGANConfig):
         return settings.rejection.split_sizes["train"] * len(domain.class_names)
     return domain.split_sizes["train"]
+
+
+def n_labelled_of(domain: Domain, side: Side, settings: Settings) -> int:
+    """How many of them have a label."""
+    return n_train_of(domain, side, settings) if domain.n_labelled is None else domain.n_labelled

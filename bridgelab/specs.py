@@ -91,6 +91,7 @@ SHARED_IN_A_PACK = (
     "swd",
     "classifier",
     "precision",
+    "batch_norm",
 )
 """The settings of a bridge that all members of a pack have in common; every other may differ."""
 

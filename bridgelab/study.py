@@ -31,7 +31,7 @@ from .errors import InvalidValueError, UnknownNameError, UserFileError
 from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
 from .replicates import MOST_REPLICATES, Crossed, Seeds, check_replicates
-from .sides import base_model, check_widths, judge, n_train_of, of_one_width
+from .sides import base_model, check_widths, judge, n_labelled_of, of_one_width
 from .specs import Arm, TrialSpec
 from .user_file import UserFile, read_user_file
 from .wavegan_config import WaveGANConfig
@@ -49,11 +49,14 @@ class Selection:
     n_replicates: int | Crossed | None = None
     n_base: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    labels: str | None = None
+    "a file of bins that take the place of the classes"
 
     @property
     def words(self) -> list[str]:
         """The options that say the same on a command line."""
         options = {"--pair": self.pair, "--preset": self.preset, "--recipe": self.recipe}
+        options |= {"--labels": self.labels}
         options |= {"--seeds": _text(self.n_replicates), "--base-seeds": _text(self.n_base)}
         words = [word for name, value in options.items() if value is not None for word in (name, value)]
         for key, value in self.overrides.items():
@@ -87,6 +90,7 @@ class ResolvedStudy:
     pair: tuple[Domain, Domain]
     pair_given_as: str
     "by the names, or by the paths of domains of the user's own"
+    labels_given_as: str | None
     domain_files: tuple[UserFile, ...]
     "of domains of the user's own: workers make them from these"
     preset: str
@@ -155,6 +159,7 @@ class ResolvedStudy:
             n_replicates=self.crossed or self.n_replicates,
             n_base=self.n_base,
             overrides=self.overrides,
+            labels=self.labels_given_as,
         )
         return shlex.join(["bridgelab", "sweep", self.given_as, *chosen.words])
 
@@ -268,7 +273,7 @@ def resolve_loaded(
     chosen = selection or Selection()
     if study.primary_metric not in METRICS:
         raise UnknownNameError(f"metric in study '{study.name}',", study.primary_metric, METRICS)
-    pair, files = get_pair(chosen.pair or study.pair, data)
+    pair, files = get_pair(chosen.pair or study.pair, data, chosen.labels)
     preset, recipe = chosen.preset or "desk", chosen.recipe or study.recipe
     presets = (pair[0].preset(preset), pair[1].preset(preset))
     if recipe not in RECIPES:
@@ -280,6 +285,7 @@ def resolve_loaded(
         source_sha256=loaded.source_sha256,
         pair=pair,
         pair_given_as=chosen.pair or study.pair,
+        labels_given_as=chosen.labels,
         domain_files=files,
         preset=preset,
         recipe=recipe,
@@ -398,7 +404,7 @@ def _with_pixels(
 
 
 def _grid(study: Study, pair: tuple[Domain, Domain], base: Settings) -> dict[str, Mapping[str, Any]]:
-    n_train = min(n_train_of(pair[0], "a", base), n_train_of(pair[1], "b", base))
+    n_train = min(n_labelled_of(pair[0], "a", base), n_labelled_of(pair[1], "b", base))
     common = [n for n in pair[0].label_counts if n in pair[1].label_counts and (n == "all" or n < n_train)]
     axes = {key: common if v == LABEL_COUNTS else _values(key, v, base) for key, v in study.grid.items()}
     cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -426,10 +432,11 @@ def _check(settings: Settings, pair: tuple[Domain, Domain], arm: str) -> None:
         raise InvalidValueError("labelled=same, overlap=disjoint: halves have no image in common; leave one out")
     if settings.system not in ("bridge", "cyclegan") and settings.n_labels == 0:
         raise InvalidValueError(f"n_labels=0 in arm '{arm}': {settings.system} is made from labels; give it some")
-    n_train = min(n_train_of(a, "a", settings), n_train_of(b, "b", settings))
+    n_train = min(n_labelled_of(a, "a", settings), n_labelled_of(b, "b", settings))
     n_train //= 2 if settings.overlap == "disjoint" else 1
     if settings.n_labels != "all" and settings.n_labels > n_train:
         raise InvalidValueError(
-            f"n_labels={settings.n_labels} in arm '{arm}': {a.name}-{b.name} has {n_train} training samples; use 'all'"
+            f"n_labels={settings.n_labels} in arm '{arm}': {a.name}-{b.name} has {n_train} training samples "
+            "with a label; use 'all'"
         )
     check_widths(pair, settings)

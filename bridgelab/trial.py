@@ -18,6 +18,7 @@ from . import rows
 from .base_models import Generator, Judge, checkpoint
 from .baselines import closed_form
 from .baselines.pixels import PixelTraining
+from .bridge.footprint import bytes_of
 from .bridge.pack import Member, Pack, Trained, joined
 from .config import CHECKPOINT_EVERY_S, PIXEL_SYSTEMS, Side, canonical_json, content_id
 from .domains import Samples, Split, get_domain
@@ -25,6 +26,7 @@ from .errors import LabError
 from .evaluate import TrainedBridge, Validation, World, evaluate
 from .lab import Lab
 from .latents import Latents
+from .memory import free_bytes
 from .metrics import Found
 from .rows import Failure, Rows, Training
 from .specs import Entry, Leg, ModelSpec, TrialSpec, trial_of
@@ -81,8 +83,8 @@ class Surroundings:
 class PackCheckpoint:
     """Where a pack stands, in its own folder of the lab, at most `every_s` seconds old."""
 
-    def __init__(self, lab: Lab, folder: str, every_s: float = CHECKPOINT_EVERY_S) -> None:
-        self._lab, self._folder, self._every_s = lab, folder, every_s
+    def __init__(self, lab: Lab, folder: str, every_s: float = CHECKPOINT_EVERY_S, device: str = "cpu") -> None:
+        self._lab, self._folder, self._every_s, self._device = lab, folder, every_s, device
         self._saved = time.monotonic()
 
     def load(self, entries: Sequence[Entry]) -> dict[str, torch.Tensor] | None:
@@ -100,7 +102,7 @@ class PackCheckpoint:
 
     def _path(self, entries: Sequence[Entry]) -> str:
         members = content_id("checkpoint", {"trials": [[e.spec.trial_id, e.attempt] for e in entries]})
-        return f"{self._folder}/{members}.checkpoint"
+        return f"{self._folder}/{members}{_drawn_on(self._device)}.checkpoint"
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def run_leg(
         for slot, member in enumerate(pack.alive):
             found[member] = (scores[slot], None)
             state = safetensors.torch.save(pack.state_of(member))
-            around.lab.publish_sealed(_state_path(part[member], leg, leg.stop), state)
+            around.lab.publish_sealed(_state_path(part[member], leg, leg.stop, runtime.device), state)
         return found
 
     outcomes = _in_halves(train, entries)
@@ -185,8 +187,13 @@ def run_leg(
     }
 
 
-def _state_path(entry: Entry, leg: Leg, step: int) -> str:
-    return f"{leg.folder}/{entry.spec.trial_id}-{step}.checkpoint"
+def _state_path(entry: Entry, leg: Leg, step: int, device: str) -> str:
+    return f"{leg.folder}/{entry.spec.trial_id}-{step}{_drawn_on(device)}.checkpoint"
+
+
+def _drawn_on(device: str) -> str:
+    """In the name of a checkpoint: random streams go on only on the kind of device where they began."""
+    return "" if device == "cpu" else f"-{device}"
 
 
 def _in_halves(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> list[Result | Failure]:
@@ -198,11 +205,15 @@ def _in_halves(work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequen
     except LabError:
         raise
     except Exception as error:  # whatever a trial dies of is its result, and is shown as such
-        if len(items) == 1:
-            kind = "oom" if isinstance(error, (MemoryError, torch.OutOfMemoryError)) else "error"
-            return [Failure(kind, traceback.format_exc(limit=-3))]
-        half = len(items) // 2
-        return _in_halves(work, items[:half]) + _in_halves(work, items[half:])
+        kind = "oom" if isinstance(error, (MemoryError, torch.OutOfMemoryError)) else "error"
+        failure = Failure(kind, traceback.format_exc(limit=-3))
+    # Only here, after the except clause, has the memory gone that the failed attempt held.
+    if len(items) == 1:
+        return [failure]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+    half = len(items) // 2
+    return _in_halves(work, items[:half]) + _in_halves(work, items[half:])
 
 
 def _weights(outcome: Training | Failure) -> Mapping[str, torch.Tensor] | None:
@@ -274,19 +285,25 @@ def _pack(
         )
         for entry in entries
     ]
+    needed, free = bytes_of(members, runtime.device), free_bytes(runtime.device)
+    if needed > free:
+        raise MemoryError(
+            f"a pack of {len(members)} takes about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free; "
+            "give the machine less beside it, or the bridge a smaller batch, width or depth"
+        )
     pack = Pack(members, runtime.device)
     specs = [entry.spec for entry in entries]
     validation = Validation(specs, [around.worlds(spec) for spec in specs])
     snapshot = runtime.checkpoint.load(entries) if runtime.checkpoint else None
-    snapshot = snapshot or (None if leg is None else _where_they_stand(around.lab, entries, leg))
+    snapshot = snapshot or (None if leg is None else _where_they_stand(runtime, around.lab, entries, leg))
     if snapshot is not None:
         pack.restore(snapshot)
     return pack, validation
 
 
-def _where_they_stand(lab: Lab, entries: Sequence[Entry], leg: Leg) -> dict[str, torch.Tensor] | None:
+def _where_they_stand(runtime: Runtime, lab: Lab, entries: Sequence[Entry], leg: Leg) -> dict[str, torch.Tensor] | None:
     """The snapshot of a leg's start; None where it is the first one, or some state cannot be read."""
-    files = [lab.read_sealed(_state_path(entry, leg, leg.start)) for entry in entries]
+    files = [lab.read_sealed(_state_path(entry, leg, leg.start, runtime.device)) for entry in entries]
     states = [safetensors.torch.load(data) for data in files if data is not None]
     return joined(states, leg.start) if len(states) == len(entries) else None
 

@@ -129,9 +129,11 @@ def _train_pack(
     import torch
     from ray import tune
 
+    from .memory import keep_freed
     from .trial import PackCheckpoint, Runtime, Surroundings, run_leg, run_pack
 
     torch.set_num_threads(1)
+    keep_freed()
     for file in files:
         use_own(file)
     lab, (pack, text, may_adopt) = Lab(address), ray.get(shelf.pack.remote(config["pack"]))
@@ -156,7 +158,7 @@ def _train_pack(
             tune.report({"elsewhere": True})
             return
         with taken as lease:
-            checkpoint = PackCheckpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s)
+            checkpoint = PackCheckpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s, device)
             runtime = Runtime(pack.pack_id, device, checkpoint, on_chunk)
             around = Surroundings(lab, store)
             if pack.leg is not None and not pack.leg.is_last:

@@ -29,9 +29,10 @@ MakeTrial = Callable[..., TrialSpec]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What a test needs from outside: a folder of real data that BRIDGELAB_DATA names, Chromium, hosts to be had."""
+    """What a test needs from outside: a folder of real data that BRIDGELAB_DATA names, Chromium, hosts, a GPU."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     there = {"data": "BRIDGELAB_DATA" in os.environ, "browser": chromium is not None, "cluster": not hosts.lacking()}
+    there["gpu"] = torch.cuda.is_available()
     without = [item for item in items if any(item.get_closest_marker(name) and not there[name] for name in there)]
     config.hook.pytest_deselected(items=without)
     items[:] = [item for item in items if item not in without]
@@ -40,6 +41,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """What a test runs on: a CPU, and a GPU too where there is one."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ ORDER = [
     "bridgelab.domains.clips",
     "bridgelab.domains.speech",
     "bridgelab.domains.folder",
+    "bridgelab.domains.bins",
     "bridgelab.base_models",
     "bridgelab.base_models.own",
     "bridgelab.base_models.vae",
@@ -54,11 +55,14 @@ ORDER = [
     "bridgelab.bridge.losses",
     "bridgelab.bridge.batch_norm",
     "bridgelab.bridge.model",
+    "bridgelab.bridge.products",
     "bridgelab.bridge.stacked",
     "bridgelab.bridge.layout",
     "bridgelab.bridge.pool",
     "bridgelab.bridge.streams",
+    "bridgelab.bridge.lockstep",
     "bridgelab.bridge.pack",
+    "bridgelab.bridge.footprint",
     "bridgelab.bridge.transfer",
     "bridgelab.interpolation",
     "bridgelab.frechet",
@@ -68,6 +72,7 @@ ORDER = [
     "bridgelab.systems",
     "bridgelab.evaluate",
     "bridgelab.rows",
+    "bridgelab.memory",
     "bridgelab.trial",
     "bridgelab.media",
     "bridgelab.passage",
@@ -109,6 +114,7 @@ BELOW_ITS_PACKAGE = {
     ("bridgelab.domains", "bridgelab.domains.plane"),
     ("bridgelab.domains", "bridgelab.domains.speech"),
     ("bridgelab.domains", "bridgelab.domains.folder"),
+    ("bridgelab.domains", "bridgelab.domains.bins"),
 }
 """get_domain looks its domains up when it is called."""
 

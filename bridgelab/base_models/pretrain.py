@@ -63,6 +63,7 @@ def train_classifier(
     model, config = checkpoint.build(spec, domain), spec.config
     assert isinstance(model, Classifier)
     assert isinstance(config, ClassifierConfig)
+    samples = {split: part.labelled for split, part in samples.items()}
     train_x, validation_x = (_tensor(domain.pictures(samples[split].x), team) for split in ("train", "validation"))
     train_y, validation_y = (_tensor(samples[split].labels, team) for split in ("train", "validation"))
     streams = {name: _stream(spec, name) for name in ("noise", "shift")}
@@ -107,8 +108,7 @@ def make_judge(
     if team.rank == 0:
         accuracy = {
             f"accuracy_{split}": agreement(model.classify(_tensor(domain.pictures(part.x), ALONE)).numpy(), part.labels)
-            for split, part in samples.items()
-            if split != "train"
+            for split, part in ((split, samples[split].labelled) for split in ("validation", "test"))
         }
         checkpoint.save(lab, spec, model, accuracy, pace)
         kept.remove()

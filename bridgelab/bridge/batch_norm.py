@@ -20,13 +20,13 @@ class NormalisedLinear(nn.Linear):
     def forward(self, x_BI: Tensor) -> Tensor:
         """(B, H)."""
         out_BH = F.linear(x_BI, self.weight, self.bias)
-        return normalised(out_BH, self.bias) if self.training else out_BH
+        return normalised(out_BH) + self.bias if self.training else out_BH
 
 
-def normalised(out_RH: Tensor, bias_H: Tensor) -> Tensor:
-    """(..., R, H) with mean `bias_H` and deviation 1 over the rows; whatever bias it had is gone."""
+def normalised(out_RH: Tensor) -> Tensor:
+    """(..., R, H) with mean 0 and deviation 1 over the rows; whatever bias it had is gone."""
     mean, inverse = statistics(out_RH)
-    return (out_RH - mean) * inverse + bias_H
+    return (out_RH - mean) * inverse
 
 
 def statistics(out_RH: Tensor) -> tuple[Tensor, Tensor]:

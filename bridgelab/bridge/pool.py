@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import NLabels, Side, stream_seed
+from ..config import UNLABELLED, NLabels, Side, stream_seed
 from ..specs import TrialSpec
 
 Index = NDArray[np.int64]
@@ -46,7 +46,8 @@ def in_terms_of_a(classes: NDArray[Any], side: Side, class_map: tuple[int, ...] 
 
 
 def spread_evenly(seen: Index, labels: NDArray[np.int64], n: NLabels, rng: np.random.Generator) -> Index:
-    """n of the seen positions, evenly over the classes: one of each class, then a second of each, ..."""
+    """n of the seen positions that have a label, evenly over the classes: one of each, then a second of each, ..."""
+    seen = seen[labels[seen] != UNLABELLED]
     if n == "all":
         return seen
     shuffled = rng.permutation(seen)

@@ -2,8 +2,10 @@
 
 A stream belongs to a trial and a purpose, never to a slot of a pack, and is drawn in chunks of a fixed
 number of steps. Arms of one replicate share their seeds and so their streams: they are compared in
-pairs. Shapes: T steps of a chunk, B batch, L labelled batch, R rows (both sides, B and L), D latent,
-S shared, P directions.
+pairs. They are drawn on the device that trains: a GPU has other generators than a CPU.
+
+Shapes: T steps of a chunk, B batch, L labelled batch, R rows (both sides, B and L), D latent, S shared,
+P directions.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import CHUNK_STEPS, Side, stream_seed
+from ..config import CHUNK_STEPS, UNLABELLED, Side, stream_seed
 from ..latents import Latents
 from ..specs import TrialSpec
-from .losses import UNLABELLED
 from .pool import Pool, in_terms_of_a, pool
 
 SIDES: tuple[Side, ...] = ("a", "b")
+CPU = torch.device("cpu")
+There = dict[tuple[int, tuple[int, ...]], Tensor]
+"""Arrays by their place in memory and their shape, as tensors."""
 
 
 @dataclass(frozen=True)
@@ -43,55 +47,73 @@ class Chunk:
 
 
 class TrialStreams:
-    """The streams of one trial over the training latents of its two sides."""
+    """The streams of one trial over the training latents of its two sides.
 
-    def __init__(self, spec: TrialSpec, a: Latents, b: Latents) -> None:
-        self._config = spec.settings.bridge
+    `there` has what is on the device already: members of a pack that share their latents share their place in memory.
+    """
+
+    def __init__(
+        self, spec: TrialSpec, a: Latents, b: Latents, device: torch.device = CPU, there: There | None = None
+    ) -> None:
+        self._config, self._device = spec.settings.bridge, device
         self._seed = spec.bridge_seed
         self._generators: dict[str, torch.Generator] = {}
+        there = {} if there is None else there
         b = replace(b, labels=in_terms_of_a(b.labels, "b", spec.settings.class_map))
         pools = {"a": pool(spec, "a", a.labels_of_items), "b": pool(spec, "b", b.labels_of_items)}
-        self._banks = {"a": _Bank(a, pools["a"]), "b": _Bank(b, pools["b"])}
+        self._banks = {"a": _Bank(a, pools["a"], device, there), "b": _Bank(b, pools["b"], device, there)}
 
     def next_chunk(self) -> Chunk:
-        c, masked = self._config, self._config.labelled_batch == "masked"
-        z, noise, labels = [], [], []
-        for side in SIDES:
-            bank = self._banks[side]
-            index_TB = self._pick(bank, f"batch_{side}", c.batch_size)
-            z.append(self._sample(bank, f"posterior_{side}", index_TB))
-            noise.append(self._normal(f"shared_{side}", c.batch_size, c.shared_dim))
-            if masked:
-                labels.append(bank.known_labels[index_TB])
-        for side in SIDES if not masked else ():
-            bank = self._banks[side]
-            index_TL = self._pick_labelled(bank, f"labelled_{side}", c.labelled_batch_size)
-            z.append(self._sample(bank, f"posterior_labelled_{side}", index_TL))
-            noise.append(self._normal(f"shared_labelled_{side}", c.labelled_batch_size, c.shared_dim))
-            labels.append(bank.known_labels[index_TL])
-        directions = self._normal("directions", c.n_projections, c.shared_dim)
-        return Chunk(
-            z=torch.cat(z, dim=1),
-            noise=torch.cat(noise, dim=1),
-            labels=torch.stack(labels, dim=1),
-            directions=directions / directions.norm(dim=-1, keepdim=True),
-        )
+        """The next CHUNK_STEPS steps."""
+        c, n_latent = self._config, self._banks["a"].mu.shape[1]
+        n_labelled = c.batch_size if c.labelled_batch == "masked" else c.labelled_batch_size
+        n_rows = 2 * c.batch_size + (0 if c.labelled_batch == "masked" else 2 * n_labelled)
+        with self._device:
+            chunk = Chunk(
+                z=torch.empty(CHUNK_STEPS, n_rows, n_latent),
+                noise=torch.empty(CHUNK_STEPS, n_rows, c.shared_dim),
+                labels=torch.empty(CHUNK_STEPS, 2, n_labelled, dtype=torch.long),
+                directions=torch.empty(CHUNK_STEPS, c.n_projections, c.shared_dim),
+            )
+        self.draw(chunk)
+        return chunk
+
+    def draw(self, into: Chunk) -> None:
+        """Draws the next CHUNK_STEPS steps into the tensors of a chunk."""
+        c, size = self._config, self._config.batch_size
+        for i, side in enumerate(SIDES):
+            bank, rows = self._banks[side], slice(i * size, (i + 1) * size)
+            index_TB = self._pick(bank, f"batch_{side}", size)
+            self._sample(bank, f"posterior_{side}", index_TB, into.z[:, rows])
+            into.noise[:, rows] = self._normal(f"shared_{side}", size, c.shared_dim)
+            if c.labelled_batch == "masked":
+                into.labels[:, i] = _at(bank.known_labels, index_TB)
+        for i, side in enumerate(SIDES if c.labelled_batch == "separate" else ()):
+            bank, n = self._banks[side], c.labelled_batch_size
+            rows = slice(2 * size + i * n, 2 * size + (i + 1) * n)
+            index_TL = self._pick_labelled(bank, f"labelled_{side}", n)
+            self._sample(bank, f"posterior_labelled_{side}", index_TL, into.z[:, rows])
+            into.noise[:, rows] = self._normal(f"shared_labelled_{side}", n, c.shared_dim)
+            into.labels[:, i] = _at(bank.known_labels, index_TL)
+        directions_TPS = self._normal("directions", c.n_projections, c.shared_dim)
+        torch.div(directions_TPS, directions_TPS.norm(dim=-1, keepdim=True), out=into.directions)
 
     def population(self, size: int) -> tuple[Tensor, Tensor]:
-        """z (2 * size, D) and noise (2 * size, S), first of side a: always the same ones."""
+        """z (2 * size, D) and noise (2 * size, S), first of side a: always the same ones, on the CPU."""
         generator = torch.Generator().manual_seed(stream_seed("bridge", self._seed, "population"))
         z = []
         for side in SIDES:
             bank = self._banks[side]
-            index_B = bank.seen[torch.randint(len(bank.seen), (size,), generator=generator)]
-            epsilon_BD = torch.randn(size, bank.mu.shape[1], generator=generator)
-            z.append(bank.mu[index_B] + bank.sigma[index_B] * epsilon_BD)
+            index_B = torch.randint(len(bank.seen), (size,), generator=generator).to(self._device)
+            mu_BD, sigma_BD = (_at(rows, _at(bank.seen, index_B)).cpu() for rows in (bank.mu, bank.sigma))
+            z.append(mu_BD + sigma_BD * torch.randn(mu_BD.shape, generator=generator))
         return torch.cat(z), torch.randn(2 * size, self._config.shared_dim, generator=generator)
 
     def generator(self, name: str) -> torch.Generator:
         """The stream of that name, at the place where the last draw left it."""
         if name not in self._generators:
-            self._generators[name] = torch.Generator().manual_seed(stream_seed("bridge", self._seed, name))
+            seed = stream_seed("bridge", self._seed, name)
+            self._generators[name] = torch.Generator(self._device).manual_seed(seed)
         return self._generators[name]
 
     def state(self) -> dict[str, Tensor]:
@@ -103,11 +125,11 @@ class TrialStreams:
             self.generator(name).set_state(place)
 
     def _normal(self, name: str, *shape: int) -> Tensor:
-        return torch.randn(CHUNK_STEPS, *shape, generator=self.generator(name))
+        return torch.randn(CHUNK_STEPS, *shape, generator=self.generator(name), device=self._device)
 
     def _pick(self, bank: _Bank, name: str, size: int) -> Tensor:
         if self._config.unlabelled_batch == "label_balanced":
-            u_TB2 = torch.rand(CHUNK_STEPS, size, 2, generator=self.generator(name))
+            u_TB2 = torch.rand(CHUNK_STEPS, size, 2, generator=self.generator(name), device=self._device)
             class_TB = (u_TB2[..., 0] * len(bank.class_start)).long()
             within_TB = (u_TB2[..., 1] * bank.class_size[class_TB]).long()
             return bank.by_class[bank.class_start[class_TB] + within_TB]
@@ -118,28 +140,39 @@ class TrialStreams:
         return self._uniform(bank.labelled if len(bank.labelled) else bank.seen, name, size)
 
     def _uniform(self, positions: Tensor, name: str, size: int) -> Tensor:
-        drawn = torch.randint(len(positions), (CHUNK_STEPS, size), generator=self.generator(name))
-        return positions[drawn]
+        shape, generator = (CHUNK_STEPS, size), self.generator(name)
+        return _at(positions, torch.randint(len(positions), shape, generator=generator, device=self._device))
 
-    def _sample(self, bank: _Bank, name: str, index_TB: Tensor) -> Tensor:
+    def _sample(self, bank: _Bank, name: str, index_TB: Tensor, into_TBD: Tensor) -> None:
         """Fresh samples of the base model's posterior."""
-        epsilon = self._normal(name, index_TB.shape[1], bank.mu.shape[1])
-        return bank.mu[index_TB] + bank.sigma[index_TB] * epsilon
+        epsilon_TBD = self._normal(name, index_TB.shape[1], bank.mu.shape[1])
+        into_TBD.copy_(epsilon_TBD.mul_(_at(bank.sigma, index_TB)).add_(_at(bank.mu, index_TB)))
 
 
 class _Bank:
     """A side's training latents as tensors, and the positions that batches are drawn from."""
 
-    def __init__(self, latents: Latents, pool: Pool) -> None:
-        self.mu, self.sigma = _tensor(latents.mu), _tensor(latents.sigma)
+    def __init__(self, latents: Latents, pool: Pool, device: torch.device, there: There) -> None:
+        def shared(array: NDArray[np.float32]) -> Tensor:
+            key = (array.__array_interface__["data"][0], array.shape)
+            if key not in there:
+                there[key] = _tensor(array).to(device)
+            return there[key]
+
+        self.mu, self.sigma = shared(latents.mu), shared(latents.sigma)
         seen, labelled = latents.rows_of(pool.seen), latents.rows_of(pool.labelled)
-        self.seen, self.labelled = _tensor(seen), _tensor(labelled)
-        self.known_labels = torch.full((len(latents),), UNLABELLED)
-        self.known_labels[self.labelled] = _tensor(latents.labels)[self.labelled]
         labels_of_seen = latents.labels[seen]
         sizes = np.unique(labels_of_seen, return_counts=True)[1]
-        self.by_class = _tensor(seen[np.argsort(labels_of_seen, kind="stable")])
-        self.class_size, self.class_start = _tensor(sizes), _tensor(np.cumsum(sizes) - sizes)
+        known = np.full(len(latents), UNLABELLED, np.int64)
+        known[labelled] = latents.labels[labelled]
+        by_class, starts = seen[np.argsort(labels_of_seen, kind="stable")], np.cumsum(sizes) - sizes
+        self.seen, self.labelled, self.known_labels = (_tensor(x).to(device) for x in (seen, labelled, known))
+        self.by_class, self.class_size, self.class_start = (_tensor(x).to(device) for x in (by_class, sizes, starts))
+
+
+def _at(rows_NX: Tensor, index_TB: Tensor) -> Tensor:
+    """(T, B, ...) of the rows (N, ...). It is what `rows[index]` is, several times as fast."""
+    return rows_NX.index_select(0, index_TB.flatten()).view(*index_TB.shape, *rows_NX.shape[1:])
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:

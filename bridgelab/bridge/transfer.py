@@ -67,10 +67,12 @@ def between(start_D: Tensor, end_D: Tensor, n_steps: int) -> Tensor:
 
 def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, ...]:
     own, other = (torch.full((z_KND.shape[1],), side) for side in (source, 1 - source))
-    mu_KNS, sigma_KNS = bridges.encode(z_KND, bridges.domain(own, "encoder"))
+    mu_KNS, sigma_KNS = bridges.encode(torch.cat([z_KND, bridges.domain(own, "encoder")], dim=-1))
     shared_KNS = mu_KNS + sigma_KNS * noise_KNS
     classes_KN = bridges.classify(shared_KNS).argmax(-1)
-    transferred, back = (bridges.decode(shared_KNS, bridges.domain(side, "decoder")) for side in (other, own))
+    transferred, back = (
+        bridges.decode(torch.cat([shared_KNS, bridges.domain(side, "decoder")], dim=-1)) for side in (other, own)
+    )
     return transferred, back, shared_KNS, classes_KN
 
 

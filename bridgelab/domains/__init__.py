@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import NLabels, Preset, Side
+from ..config import UNLABELLED, NLabels, Preset, Side
 from ..errors import DataError, InvalidValueError, UnknownNameError, UserFileError
 from ..user_file import UserFile, read_user_file
 from .logmel import Sound
@@ -24,10 +24,16 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled samples: x (N, ...) float32 in the domain's units, labels (N,) int64."""
+    """Samples: x (N, ...) float32 in the domain's units, labels (N,) int64; UNLABELLED where there is none."""
 
     x: NDArray[np.float32]
     labels: NDArray[np.int64]
+
+    @property
+    def labelled(self) -> Samples:
+        """Those that have a label."""
+        has_one_N = self.labels != UNLABELLED
+        return self if has_one_N.all() else Samples(self.x[has_one_N], self.labels[has_one_N])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,6 +58,8 @@ class Domain:
     presets: Mapping[str, Preset]
     load: Callable[[Side], Mapping[Split, Samples]]
     split_sizes: Mapping[Split, int]
+    n_labelled: int | None = None
+    "training samples that have a label; None: all of them"
     data_id: Callable[[Side], str]
     "a fingerprint of the data and of its splits, without loading them"
     rule: Callable[[Side, NDArray[np.float32]], NDArray[np.int64]] | None = None
@@ -141,27 +149,37 @@ def _own_data_id(made: Domain, sha256: str, side: Side) -> str:
     return f"{made.data_id(side)}/source-{sha256[:20]}"
 
 
-def get_pair(text: str, data: str | Path | None = None) -> tuple[tuple[Domain, Domain], tuple[UserFile, ...]]:
+def get_pair(
+    text: str, data: str | Path | None = None, labels: str | Path | None = None
+) -> tuple[tuple[Domain, Domain], tuple[UserFile, ...]]:
     """The two domains of 'SOURCE-TARGET' with their data, and the files of those that are the user's own.
 
     They must have as many classes as each other. Where a domain's data comes from outside it is looked
     for in the folder `data`, and downloaded to there if it is missing. A path of a Python file is a domain
     of the user's own, and so is `folder:PATH`, with a folder of pictures or of sounds for each class.
+    `labels` is a file of bins that take the place of both domains' classes (see domains.bins).
     """
     parts = re.fullmatch(r"(folder:.+?|.+?\.py|[^-]+)-(folder:.+|.+\.py|[^-]+)", text)
     if parts is None:
         raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
     files = {part: _file_of(part) for part in parts.groups() if part.endswith(".py") or part.startswith(FOLDER)}
     a, b = (use_own(files[part]) if part in files else get_domain(part) for part in parts.groups())
-    if len(a.class_names) != len(b.class_names):
-        raise InvalidValueError(
-            f"--pair {text}: {a.name} has {len(a.class_names)} classes and {b.name} has "
-            f"{len(b.class_names)}; a bridge needs one class for each class"
-        )
     folder = Path(data or DEFAULT_DATA)
     places = [Path(part.removeprefix(FOLDER)) if part.startswith(FOLDER) else folder for part in parts.groups()]
     a, b = (d if d.at is None else d.at(d, place) for d, place in zip((a, b), places, strict=True))
-    return (a, b), tuple(files.values())
+    own = tuple(files.values())
+    if labels is not None:
+        from . import bins
+
+        sides = bins.described(labels, (a, b))
+        a, b = (d if d.at is None else d.at(d, place) for d, place in zip(map(use_own, sides), places, strict=True))
+        own += tuple(dict.fromkeys(sides))
+    if len(a.class_names) != len(b.class_names):
+        raise InvalidValueError(
+            f"--pair {text}: {a.name} has {len(a.class_names)} classes and {b.name} has "
+            f"{len(b.class_names)}; a bridge needs one class for each class, or bins of yours (--labels)"
+        )
+    return (a, b), own
 
 
 def _file_of(part: str) -> UserFile:

@@ -25,7 +25,7 @@ def test_a_trained_bridge_is_an_ordinary_one_that_does_what_it_did_in_training(m
     member = make_member(make_trial(0, **NORMALISED))
     pack = Pack([member])
     trained = pack.run()[0]
-    raw = pack.layout.extract(pack._buffers[0][0], list(trained.weights))
+    raw = pack.layout.extract(pack._together.state.parameters[0], list(trained.weights))
     z_RD, noise_RS = TrialStreams(member.spec, member.a, member.b).population(1024)
     codes = {}
     for name, weights in ("raw", raw), ("trained", trained.weights):
@@ -41,11 +41,15 @@ def test_a_trained_bridge_is_an_ordinary_one_that_does_what_it_did_in_training(m
         torch.testing.assert_close(afterwards, in_training, rtol=1e-3, atol=1e-4)
 
 
-def test_the_others_in_a_pack_do_not_notice(make_trial, make_member) -> None:
-    plain = make_member(make_trial(1, **{"bridge.n_steps": 64}))
-    beside = Pack([make_member(make_trial(0, **NORMALISED)), plain]).run()[1]
-    alone = Pack([plain]).run()[0]
-    assert all(torch.equal(beside.weights[name], alone.weights[name]) for name in alone.weights)
+def test_members_with_batch_norm_come_to_the_bits_that_they_come_to_alone(make_trial, make_member) -> None:
+    members = [make_member(make_trial(i, **NORMALISED)) for i in range(3)]
+    for member, beside in zip(members, Pack(members).run(), strict=True):
+        alone = Pack([member]).run()[0]
+        assert all(torch.equal(beside.weights[name], alone.weights[name]) for name in alone.weights)
+
+
+def test_those_with_and_those_without_are_in_different_packs(make_trial) -> None:
+    assert make_trial(0, **NORMALISED).shape != make_trial(0, **NORMALISED | {"bridge.batch_norm": False}).shape
 
 
 @pytest.mark.parametrize("at", [32, 64])

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
-from bridgelab.bridge.losses import UNLABELLED, cross_entropy, kl, l2_weight, sliced_wasserstein, sort, squared_error
+from bridgelab.bridge.losses import (
+    UNLABELLED,
+    cross_entropy,
+    kl,
+    l2_weight,
+    sliced_wasserstein,
+    softplus,
+    sort,
+    squared_error,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -82,10 +91,23 @@ def test_the_fast_sort_is_torchs_stable_sort(values) -> None:
     assert torch.equal(sort(x), x.sort(stable=True).values)
 
 
-def test_the_fast_sort_breaks_ties_by_position() -> None:
-    x = torch.tensor([[1.0, -2.0, 1.0, -2.0, 0.0]]).requires_grad_()
+def test_the_sort_breaks_ties_by_position(device: str) -> None:
+    x = torch.tensor([[1.0, -2.0, 1.0, -2.0, 0.0]], device=device).requires_grad_()
     sort(x)[0, 0].backward()
     assert x.grad.tolist() == [[0.0, 1.0, 0.0, 0.0, 0.0]]
+
+
+def test_the_sort_has_the_gradients_of_torchs(device: str) -> None:
+    x, weights = (normal(3, 7, 40, seed=seed).to(device) for seed in (0, 1))
+    ours, theirs = (x.clone().requires_grad_() for _ in range(2))
+    (sort(ours) * weights).sum().backward()
+    (torch.sort(theirs).values * weights).sum().backward()
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_the_softplus_is_torchs() -> None:
+    x = torch.linspace(-30, 30, 601, dtype=torch.float32)
+    torch.testing.assert_close(softplus(x), F.softplus(x), rtol=1e-6, atol=1.2e-7)
 
 
 def test_infinities_sort_to_the_ends() -> None:

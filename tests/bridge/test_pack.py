@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from bridgelab.bridge.lockstep import TERMS, learning_rate
 from bridgelab.bridge.model import Batch, BridgingVAE
-from bridgelab.bridge.pack import TERMS, Member, Pack, initial_weights, learning_rate
-from bridgelab.bridge.streams import TrialStreams
+from bridgelab.bridge.pack import Member, Pack, initial_weights
+from bridgelab.bridge.streams import Chunk, TrialStreams
 from bridgelab.bridge.transfer import cross, stack
 from bridgelab.config import STAGE_VERSIONS, BridgeConfig
 from bridgelab.latents import Latents
@@ -22,7 +23,7 @@ COMPANY = [
     {"bridge.beta_cls": 0.0, "bridge.heads": "residual"},
     {"bridge.reconstruction": "sum", "bridge.learning_rate": 1e-4},
     {"bridge.classifier_trained": False, "bridge.unlabelled_batch": "label_balanced"},
-    {"bridge.beta_kl": 1.0, "labelled": "independent", "bridge.conditioned": "decoder", "bridge.batch_norm": True},
+    {"bridge.beta_kl": 1.0, "labelled": "independent", "bridge.conditioned": "decoder"},
 ]
 """Eight members of one shape that differ in everything that members of a pack may differ in."""
 
@@ -41,8 +42,8 @@ FORMS = [
 ]
 
 
-def train(members):
-    return Pack(members).run()
+def train(members, device="cpu"):
+    return Pack(members, device).run()
 
 
 def same_bits(one, other) -> bool:
@@ -58,12 +59,10 @@ def same_bits(one, other) -> bool:
 
 def test_bfloat16_products_train_float32_weights_to_about_the_same_place(make_trial, make_member) -> None:
     whole, low = (
-        train(
-            [
-                make_member(make_trial(0, **SHORT, **{"bridge.precision": p, "bridge.batch_norm": b}))
-                for b in (False, True)
-            ]
-        )
+        [
+            train([make_member(make_trial(0, **SHORT, **{"bridge.precision": p, "bridge.batch_norm": b}))])[0]
+            for b in (False, True)
+        ]
         for p in ("float32", "bfloat16")
     )
     for one, other in zip(whole, low, strict=True):
@@ -133,11 +132,11 @@ def test_a_trial_does_not_depend_on_its_place_in_a_pack(make_trial, make_member)
 
 
 @pytest.mark.parametrize("values", FORMS, ids=str)
-def test_the_gradients_are_those_of_the_reference(make_trial, make_member, values) -> None:
+def test_the_gradients_are_those_of_the_reference(make_trial, make_member, device: str, values) -> None:
     member = make_member(make_trial(3, **values))
-    pack = Pack([make_member(make_trial(1, **values)), member])
-    row = pack.gradients()[1]
-    expected = reference_gradients(member)
+    pack = Pack([make_member(make_trial(1, **values)), member], device)
+    row = pack.gradients()[1].cpu()
+    expected = reference_gradients(member, device)
     found = pack.layout.extract(row, list(expected))
     for name, gradient in expected.items():
         torch.testing.assert_close(
@@ -145,10 +144,10 @@ def test_the_gradients_are_those_of_the_reference(make_trial, make_member, value
         )
 
 
-def reference_gradients(member) -> dict[str, torch.Tensor]:
+def reference_gradients(member, device: str) -> dict[str, torch.Tensor]:
     """By the nn.Module, on what the trial's streams give the first step."""
     bridge, config = reference(member), member.spec.settings.bridge
-    a, b, directions = first_batches(member, config)
+    a, b, directions = first_batches(member, config, device)
     bridge.loss(a, b, directions).backward()
     return {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in bridge.named_parameters()}
 
@@ -159,8 +158,13 @@ def reference(member) -> BridgingVAE:
     return bridge
 
 
-def first_batches(member, config: BridgeConfig) -> tuple[Batch, Batch, torch.Tensor]:
-    chunk = TrialStreams(member.spec, member.a, member.b).next_chunk()
+def first_chunk(member, device: str) -> Chunk:
+    chunk = TrialStreams(member.spec, member.a, member.b, torch.device(device)).next_chunk()
+    return Chunk(*(getattr(chunk, f.name).cpu() for f in dataclasses.fields(Chunk)))
+
+
+def first_batches(member, config: BridgeConfig, device: str) -> tuple[Batch, Batch, torch.Tensor]:
+    chunk = first_chunk(member, device)
     z, noise, labels = chunk.z[0], chunk.noise[0], chunk.labels[0]
     size, masked = config.batch_size, config.labelled_batch == "masked"
     rest, rest_noise = z[2 * size :], noise[2 * size :]
@@ -175,18 +179,19 @@ def first_batches(member, config: BridgeConfig) -> tuple[Batch, Batch, torch.Ten
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
-def test_the_steps_are_those_of_torchs_adam(make_trial, make_member, n_steps: int) -> None:
+def test_the_steps_are_those_of_torchs_adam(make_trial, make_member, device: str, n_steps: int) -> None:
     member = make_member(make_trial(2, **{"bridge.n_steps": n_steps, "bridge.lr_decay_from": 1.0}))
     bridge, config = reference(member), member.spec.settings.bridge
     adam = torch.optim.Adam(bridge.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8)
-    chunk = TrialStreams(member.spec, member.a, member.b).next_chunk()
+    chunk = first_chunk(member, device)
     for t in range(n_steps):
         rolled = dataclasses.replace(chunk, **{f.name: getattr(chunk, f.name)[t:] for f in dataclasses.fields(chunk)})
         a, b, directions = batches_of(rolled, config)
         adam.zero_grad()
         bridge.loss(a, b, directions).backward()
         adam.step()
-    found = train([member])[0].weights
+    other = make_member(make_trial(5, **{"bridge.n_steps": n_steps, "bridge.learning_rate": 1e-4}))
+    found = train([other, member], device)[1].weights
     for name, tensor in bridge.state_dict().items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=2e-5)
 
@@ -294,14 +299,38 @@ def test_the_bridge_stage_gives_its_golden_numbers(make_trial, make_member) -> N
     assert curve[-1][1].tolist() == pytest.approx(GOLDEN[STAGE_VERSIONS["bridge"]], rel=1e-4, abs=1e-6)
 
 
+def test_a_pack_comes_to_the_same_bits_again(make_trial, make_member, device: str) -> None:
+    members = [make_member(make_trial(i, **SHORT, **values)) for i, values in enumerate(COMPANY)]
+    once, again = train(members, device), train(members, device)
+    assert all(same_bits(a, b) for a, b in zip(once, again, strict=True))
+
+
+def test_a_warm_up_leaves_no_trace(make_trial, make_member) -> None:
+    members = [make_member(make_trial(i, **SHORT)) for i in range(2)]
+    warm = Pack(members)
+    warm._draw()
+    warm._together._warm_up()
+    warm._streams = Pack(members)._streams
+    assert all(same_bits(a, b) for a, b in zip(warm.run(), train(members), strict=True))
+
+
+@pytest.mark.gpu
+def test_a_gpu_comes_to_about_the_loss_of_a_cpu(make_trial, make_member) -> None:
+    members = [make_member(make_trial(i, **{"bridge.n_steps": 600})) for i in range(8)]
+    ends = [np.mean([r.curve[-1][1][0] for r in train(members, device)]) for device in ("cpu", "cuda")]
+    assert ends[1] == pytest.approx(ends[0], rel=0.2)
+
+
 @pytest.mark.parametrize("at", [32, 64])
-def test_a_pack_that_goes_on_from_a_snapshot_comes_to_the_same_bits(make_trial, make_member, at: int) -> None:
+def test_a_pack_that_goes_on_from_a_snapshot_comes_to_the_same_bits(
+    make_trial, make_member, device: str, at: int
+) -> None:
     members = [make_member(make_trial(i, **SHORT, **values)) for i, values in enumerate(COMPANY[:3])]
     members.append(make_member(make_trial(3, **SHORT, **{"bridge.learning_rate": 1e30})))
     kept = {}
-    whole = Pack(members)
+    whole = Pack(members, device)
     undisturbed = whole.run(lambda step: kept.update({step: whole.snapshot()}))
-    other = Pack(members)
+    other = Pack(members, device)
     other.restore({name: tensor.clone() for name, tensor in kept[at].items()})
     assert other.n_done == at
     for one, again in zip(undisturbed, other.run(), strict=True):
