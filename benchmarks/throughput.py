@@ -91,8 +91,7 @@ def member(spec: TrialSpec) -> Member:
 def packed(pack: Pack) -> Iterator[None]:
     """CHUNK_STEPS steps of a pack each time, with their draws."""
     while True:
-        pack._draw()
-        pack._together.take(0, CHUNK_STEPS)
+        pack.rehearse(CHUNK_STEPS)
         yield
 
 

@@ -15,7 +15,7 @@ from .config import BridgeConfig, ClassifierConfig, canonical
 from .errors import LabError
 from .lab import Lab
 from .results import Results
-from .specs import BaseModelJob, Entry, ModelSpec, shape_of
+from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec, shape_of
 from .wavegan_config import WaveGANConfig
 
 RAY_START_S = 12.0
@@ -47,6 +47,11 @@ def expected_seconds(
     specs = [*judges, *(job.spec for job in jobs)]
     models = [_model_seconds(spec, timed_models) for spec in specs]
     return RAY_START_S + makespan(models, n_workers) + makespan([_pack_seconds(p, paces) for p in packs], n_workers)
+
+
+def training_seconds(lab: Lab, specs: Sequence[TrialSpec]) -> float:
+    """Of a core, for training trials of one shape."""
+    return _pack_seconds([Entry(spec, attempt=0, trained=False) for spec in specs], trial_paces(lab))
 
 
 def makespan(seconds: Iterable[float], n_workers: int) -> float:

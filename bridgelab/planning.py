@@ -10,20 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import PIXEL_SYSTEMS, Side, Study, content_id
+from .config import Side, Study, content_id
 from .domains import Split
 from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
 from .lab import Lab
 from .lease import read_manifest
 from .metrics import FRECHET
+from .pack_size import BY_WIDTH, pack_size
 from .results import Results
 from .search import REFERENCE, ResolvedSearch, best, ended, read_generations
 from .specs import BaseModelJob, Entry, Leg, ModelSpec, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
-
-PACK_SIZES = {"cpu": ((64, 32), (128, 8), (512, 4)), "cuda": ((512, 64), (1024, 16))}
-"""(hidden_dim, K): up to this width, packs of this many trials are the fastest. Measured on CPU cores only."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,8 @@ def plan(
     """
     if pack is not None and (not isinstance(pack, int) or pack < 1):
         raise InvalidValueError(f"--pack {pack}: give a whole number, 1 or more, or None for auto")
-    if device not in PACK_SIZES:
-        raise UnknownNameError("device", device, PACK_SIZES)
+    if device not in BY_WIDTH:
+        raise UnknownNameError("device", device, BY_WIDTH)
     lab = Lab.of(lab)
     resolved = study if isinstance(study, ResolvedStudy) else resolve(study, selection, data)
     workers = n_workers or available_cpus()
@@ -251,7 +249,8 @@ def packs_of(
     entries = list(entries)
     adopted = _adopted(lab, entries, leg)
     in_adopted = {entry.spec.trial_id for one in adopted for entry in one.entries}
-    return adopted + _fresh([e for e in entries if e.spec.trial_id not in in_adopted], size, n_workers, device, leg)
+    fresh = [entry for entry in entries if entry.spec.trial_id not in in_adopted]
+    return adopted + _fresh(lab, fresh, size, n_workers, device, leg)
 
 
 def _adopted(lab: Lab, entries: Iterable[Entry], leg: Leg | None) -> tuple[PackPlan, ...]:
@@ -269,26 +268,19 @@ def _adopted(lab: Lab, entries: Iterable[Entry], leg: Leg | None) -> tuple[PackP
 
 
 def _fresh(
-    entries: Iterable[Entry], size: int | None, n_workers: int, device: str, leg: Leg | None
+    lab: Lab, entries: Iterable[Entry], size: int | None, n_workers: int, device: str, leg: Leg | None
 ) -> tuple[PackPlan, ...]:
     groups: dict[tuple[str, bool], list[Entry]] = collections.defaultdict(list)
     for entry in entries:
         groups[entry.spec.shape, entry.trained].append(entry)
     packs = []
     for group in groups.values():
-        most = size or _most(group[0].spec, device)
+        most = size or pack_size(lab, group[0].spec, device).members
         n_packs = -(-len(group) // most)
         if size is None:
             n_packs = min(len(group), -(-n_packs // n_workers) * n_workers)  # all workers end together
         packs += [PackPlan(tuple(group[i::n_packs]), leg) for i in range(n_packs)]
     return tuple(sorted(packs, key=lambda pack: -pack.n_steps))
-
-
-def _most(spec: TrialSpec, device: str) -> int:
-    """How many trials like this one make the fastest pack."""
-    if spec.settings.system in PIXEL_SYSTEMS:
-        return 1
-    return next((k for width, k in PACK_SIZES[device] if spec.settings.bridge.hidden_dim <= width), 1)
 
 
 def missing_models(lab: Lab, specs: Iterable[TrialSpec]) -> tuple[tuple[ModelSpec, ...], tuple[BaseModelJob, ...]]:

@@ -30,7 +30,6 @@ from .search import (
     read_generations,
     rows_of,
 )
-from .session import n_slots
 from .specs import Entry, Leg
 from .study import ResolvedStudy
 from .tuning import Batch, Work
@@ -71,7 +70,7 @@ def _leg(work: Work, search: ResolvedSearch, leg: Leg, waiting: Generation) -> I
         waiting = _without_known(work.lab, search, leg, waiting)
         entries = states_of(work.lab, {p.trial.trial_id: p.trial for p in waiting}, retry=False)[1]
     mine = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
-    if packs := packs_of(work.lab, mine, work.pack, n_slots(work.device, work.address), work.device, leg):
+    if packs := packs_of(work.lab, mine, work.pack, work.n_side_by_side, work.device, leg):
         yield Batch(packs, adoptable)
         if leg.is_last:
             _without_known(work.lab, search, leg, waiting)

@@ -21,10 +21,11 @@ from .lab import Lab
 from .lease import BEAT_S, Watch, release
 from .planning import Plan, missing_jobs, missing_models, plan
 from .publication import drop_finished_packs, failures, keep_best, publish_members
+from .rehearsal import Place, measure_pack_sizes
 from .results import Results
 from .search import ResolvedSearch, resolve_any
 from .searching import confirmation_of, legs, publish_meeting
-from .session import check, check_workers, choose_device, cluster, n_slots
+from .session import check, check_workers, choose_device, cluster
 from .sides import base_model, judge
 from .specs import BaseModelJob, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
@@ -104,6 +105,9 @@ def sweep(
                 samples, chosen = put_samples(start), choose_device(device, address)
                 work = Work(lab, sweep_id, folder, watch, samples, chosen, address, pack, workers, every_s, told)
                 trials = _prepare(work, wanted, found)
+                if pack is None:
+                    place = Place(lab, chosen, work.n_side_by_side, start.domain_files)
+                    work = replace(work, cores=measure_pack_sizes(place, trials, told.phase))
                 run_packs(work, board, start, trials, _batches(work, wanted, retry, board))
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
@@ -259,7 +263,7 @@ def _batches(work: Work, wanted: ResolvedStudy | ResolvedSearch, retry: bool, bo
             wanted,
             lab=work.lab,
             pack=work.pack,
-            n_workers=n_slots(work.device, work.address),
+            n_workers=work.n_side_by_side,
             device=work.device,
             retry=retry,
             elsewhere=elsewhere,

@@ -23,6 +23,7 @@ from .planning import PackPlan, manifests
 from .pretraining import Pretraining, make_models
 from .publication import manifest
 from .results import Results
+from .session import n_slots
 from .specs import BaseModelJob, ModelSpec, TrialSpec
 from .study import ResolvedStudy
 from .user_file import UserFile
@@ -52,6 +53,13 @@ class Work:
     workers: int
     checkpoint_every_s: float
     progress: Progress
+    cores: int = 1
+    "CPU cores of a pack"
+
+    @property
+    def n_side_by_side(self) -> int:
+        """How many packs run at once."""
+        return max(1, n_slots(self.device, self.address) // self.cores)
 
     def elsewhere(self) -> tuple[frozenset[str], set[str]]:
         """The trials that live in another sweep's packs just now, and the packs that nobody lives in."""
@@ -227,7 +235,7 @@ def run_packs(
         checkpoint_every_s=work.checkpoint_every_s,
         files=study.domain_files,
     )
-    resources = {"cpu": 1, "gpu": 1} if work.device == "cuda" else {"cpu": 1}
+    resources = {"cpu": work.cores} | ({"gpu": 1} if work.device == "cuda" else {})
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(

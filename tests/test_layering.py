@@ -83,7 +83,9 @@ ORDER = [
     "bridgelab.catalog",
     "bridgelab.declarations",
     "bridgelab.duration",
+    "bridgelab.pack_size",
     "bridgelab.planning",
+    "bridgelab.rehearsal",
     "bridgelab.power",
     "bridgelab.publication",
     "bridgelab.panels",
@@ -126,7 +128,13 @@ MAY_IMPORT = {
     },
 }
 ONLY_HERE = {
-    "ray": {"bridgelab.session", "bridgelab.pretraining", "bridgelab.tuning", "bridgelab.cluster"},
+    "ray": {
+        "bridgelab.session",
+        "bridgelab.pretraining",
+        "bridgelab.rehearsal",
+        "bridgelab.tuning",
+        "bridgelab.cluster",
+    },
     "plotly": {"analysis.figures", "analysis.report", "analysis.panels"},
     "typer": {"bridgelab.cli", "bridgelab.options", "bridgelab.chores", "bridgelab.declaring", "bridgelab.sending"},
     "torchaudio": {"bridgelab.domains.logmel", "bridgelab.domains.speech", "bridgelab.domains.clips"},

@@ -105,6 +105,11 @@ class Pack:
             self._finish()
         return self.results
 
+    def rehearse(self, n_steps: int) -> None:
+        """Draws a chunk and takes up to that many of its steps, as a first step each time: to see how long it takes."""
+        self._draw()
+        self._together.take(0, n_steps)
+
     def _finish(self) -> None:
         if not self.alive:
             return
