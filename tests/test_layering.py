@@ -35,6 +35,7 @@ ORDER = [
     "bridgelab.domains.speech",
     "bridgelab.domains.folder",
     "bridgelab.domains.bins",
+    "bridgelab.onednn",
     "bridgelab.base_models",
     "bridgelab.base_models.own",
     "bridgelab.base_models.vae",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..config import ClassifierConfig
 from ..domains.logmel import Waves
+from ..onednn import Linear
 from . import Features
 from .vae import mlp
 
@@ -47,11 +48,11 @@ class Classifier(nn.Module):
                 *_convolution(1, c, config.pool),
                 *_convolution(c, 2 * c, config.pool),
                 nn.Flatten(),
-                *(nn.Linear(2 * c * (rows // 4) * (columns // 4), width), nn.ReLU()),
+                *(Linear(2 * c * (rows // 4) * (columns // 4), width), nn.ReLU()),
                 nn.Linear(width, n_classes),
             )
         else:
-            self.layers = mlp(rows * columns, config.hidden_dim, config.n_layers, n_classes)
+            self.layers = mlp(rows * columns, config.hidden_dim, config.n_layers, n_classes, Linear)
 
     def forward(self, x_BX: Tensor) -> Tensor:
         """Logits (B, C)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import VAEConfig
+from ..onednn import Linear
 
 
 class VAE(nn.Module):
@@ -20,8 +21,8 @@ class VAE(nn.Module):
     def __init__(self, n_pixels: int, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = mlp(n_pixels, config.hidden_dim, config.n_layers, 2 * config.latent_dim)
-        self.decoder = mlp(config.latent_dim, config.hidden_dim, config.n_layers, n_pixels)
+        self.encoder = mlp(n_pixels, config.hidden_dim, config.n_layers, 2 * config.latent_dim, Linear)
+        self.decoder = mlp(config.latent_dim, config.hidden_dim, config.n_layers, n_pixels, Linear)
 
     def encode(self, x_BX: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of q(z|x), each (B, D)."""

@@ -1,5 +1,7 @@
 """y = x W + b for K members at once, and its gradients, written to where the optimizer reads them.
 
+Products are batched over the members, but for wide ones on a CPU: those are done by oneDNN, a member at a time.
+
 Shapes: K members, R rows, I input, O output.
 """
 
@@ -12,12 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-WIDE = 96 * 96
-"""Weights of a member from which on oneDNN's product, a member at a time, is faster than a batched one in float32:
-MKL, which does those, takes narrower vectors on some processors than they have."""
-
-
-HAS_ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+from .. import onednn
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,11 @@ class Gradient:
 
 def affine(x_KRI: Tensor, weight_KIO: Tensor, bias_K1O: Tensor | None, relu: bool = False) -> Tensor:
     """x W + b, or its positive part, (K, R, O)."""
-    if _is_wide(weight_KIO):
+    if onednn.pays(weight_KIO):
         out_KRO = x_KRI.new_empty(*x_KRI.shape[:2], weight_KIO.shape[2])
         for k, (x, weight) in enumerate(zip(x_KRI, weight_KIO, strict=True)):
             bias = None if bias_K1O is None else bias_K1O[k, 0]
-            out_KRO[k] = _onednn(x, weight.T, bias, "relu" if relu else "none")
+            out_KRO[k] = onednn.linear(x, weight.T, bias, relu)
         return out_KRO
     out_KRO = torch.bmm(x_KRI, weight_KIO) if bias_K1O is None else torch.baddbmm(bias_K1O, x_KRI, weight_KIO)
     return out_KRO.relu_() if relu else out_KRO
@@ -56,19 +53,19 @@ class Affine(torch.autograd.Function):
         x, weight, positive = ctx.saved_tensors
         if positive is not None:
             d_out = torch.ops.aten.threshold_backward(d_out, positive, 0)
-        if _is_wide(weight):
+        if onednn.pays(weight):
             for k, (x_RI, d_RO) in enumerate(zip(x, d_out, strict=True)):
-                ctx.gradient.weight[k] = _onednn(x_RI.T, d_RO.T)
+                ctx.gradient.weight[k] = onednn.linear(x_RI.T, d_RO.T)
         else:
             _bmm(x.mT, d_out, out=ctx.gradient.weight)
         if ctx.has_bias:
             torch.sum(d_out, 1, keepdim=True, dtype=torch.float32, out=ctx.gradient.bias)
         if not ctx.needs_input_grad[0]:
             return (None,) * 5
-        if _is_wide(weight):
+        if onednn.pays(weight):
             d_x = torch.empty_like(x)
             for k, (d_RO, weight_IO) in enumerate(zip(d_out, weight, strict=True)):
-                d_x[k] = _onednn(d_RO, weight_IO)
+                d_x[k] = onednn.linear(d_RO, weight_IO)
         else:
             d_x = torch.bmm(d_out, weight.mT)
         return d_x, None, None, None, None
@@ -87,18 +84,6 @@ class Shift(torch.autograd.Function):
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         torch.sum(d_out, 1, keepdim=True, out=ctx.gradient.bias)
         return d_out, None, None
-
-
-def _is_wide(weight_KIO: Tensor) -> bool:
-    """Whether its products are done by oneDNN. By the shape and the processor only: no result depends on the pack."""
-    is_large = weight_KIO.shape[1] * weight_KIO.shape[2] >= WIDE
-    return is_large and HAS_ONEDNN and weight_KIO.device.type == "cpu" and weight_KIO.dtype == torch.float32
-
-
-def _onednn(x_RI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None, then: str = "none") -> Tensor:
-    """x W^T + b."""
-    out_RO: Tensor = torch.ops.mkldnn._linear_pointwise(x_RI, weight_OI, bias_O, then, [], "")
-    return out_RO
 
 
 def _bmm(left_KRI: Tensor, right_KIO: Tensor, out: Tensor) -> None:

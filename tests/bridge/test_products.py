@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bridgelab.bridge import products
+from bridgelab import onednn
 from bridgelab.bridge.products import Affine, Gradient, Shift, affine
 
 WIDTHS = [(3, 5), (64, 64), (96, 96), (130, 200)]
@@ -44,7 +44,7 @@ def test_a_member_has_the_bits_that_it_has_alone(n_in: int, n_out: int) -> None:
 def test_without_onednn_the_same_comes_from_the_batched_product(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, bias = some(2, 33, 128, seed=0), some(2, 128, 128, seed=1), some(2, 1, 128, seed=2)
     by_onednn = affine(x, weight, bias, relu=True)
-    monkeypatch.setattr(products, "HAS_ONEDNN", False)
+    monkeypatch.setattr(onednn, "AVAILABLE", False)
     torch.testing.assert_close(affine(x, weight, bias, relu=True), by_onednn, rtol=1e-4, atol=1e-4)
 
 
