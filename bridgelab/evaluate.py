@@ -39,7 +39,7 @@ Known = dict[tuple[object, ...], tuple[Features, Mapping[Layer, float], Mapping[
 
 N_DIRECTIONS = 128
 N_SCORED = 256
-"""Of larger validation splits, evenly spaced items are scored while bridges train."""
+"""Of larger validation splits, so many evenly spaced items at most are scored while bridges train."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,9 @@ def _classify(judge: Judge, rows: Tensor, base: Generator | None = None) -> np.n
 class Validation:
     """What bridges are scored on while they train: some of the validation split, from means, both ways."""
 
-    def __init__(self, specs: Sequence[TrialSpec], worlds: Sequence[Mapping[Side, World]]) -> None:
+    def __init__(
+        self, specs: Sequence[TrialSpec], worlds: Sequence[Mapping[Side, World]], n_scored: int = N_SCORED
+    ) -> None:
         self._worlds, self._maps = worlds, [spec.settings.class_map for spec in specs]
         known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._sources: list[dict[Side, tuple[Tensor, Tensor]]] = []
@@ -235,7 +237,7 @@ class Validation:
             own: dict[Side, tuple[Tensor, Tensor]] = {}
             for side, here in world.items():
                 key = (id(here.base), id(here.judge))  # replicates of several arms share their base models
-                known[key] = own[side] = known.get(key) or _scored(here)
+                known[key] = own[side] = known.get(key) or _scored(here, n_scored)
             self._sources.append(own)
 
     @torch.inference_mode()
@@ -258,8 +260,8 @@ class Validation:
 
 
 @torch.inference_mode()
-def _scored(here: World) -> tuple[Tensor, Tensor]:
-    """Means (N, D) of at most N_SCORED validation items, and the judge's classes of what they decode to."""
+def _scored(here: World, most: int) -> tuple[Tensor, Tensor]:
+    """Means (N, D) of at most so many validation items, and the judge's classes of what they decode to."""
     mu = here.latents["validation"].mu
-    z_ND = torch.from_numpy(np.array(mu[:: -(-len(mu) // N_SCORED)]))
+    z_ND = torch.from_numpy(np.array(mu[:: -(-len(mu) // most)]))
     return z_ND, here.judge.classify(here.base.decode(z_ND))
