@@ -9,6 +9,7 @@ import optuna
 import pytest
 import sweeps
 import torch
+from pydantic import ValidationError
 
 from bridgelab import evaluate
 from bridgelab.bridge.stacked import StackedBridges
@@ -96,6 +97,17 @@ def test_a_generation_is_a_function_of_the_complete_ones_before_it() -> None:
     assert [p.parameters for p in next_generation(search, [told])] == again
     assert again != [p.parameters for p in first]
     assert [p.parameters for p in next_generation(search, [ended(search, first, [0.5, 0.9, 0.4, 0.1, 0.2])])] != again
+
+
+def test_another_seed_asks_other_arms_for_the_same_question() -> None:
+    first, again, other = resolved(), resolved(seed=0), resolved(seed=1)
+    assert "seed" not in first.choices  # the ids of searches from before there were seeds stay
+    assert first.search_id == again.search_id != other.search_id
+    asked, otherwise = (next_generation(search, []) for search in (first, other))
+    assert [p.parameters for p in otherwise[1:]] != [p.parameters for p in asked[1:]]
+    assert otherwise[0].trial == asked[0].trial  # in the same replicate, against the same reference
+    with pytest.raises(ValidationError):
+        resolved(seed=-1)
 
 
 def test_all_arms_of_a_generation_share_a_replicate_that_no_table_has() -> None:
