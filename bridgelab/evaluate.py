@@ -18,7 +18,7 @@ from .base_models import Examiner, Features, Generator, Judge
 from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
-from .bridge.transfer import Crossing, cross
+from .bridge.transfer import Crossing, transfer_means
 from .config import DECODES, SIDES, UNLABELLED, Decode, Side, other, stream_seed
 from .domains import Samples, Split
 from .frechet import Layer, frechet_distances
@@ -246,8 +246,7 @@ class Validation:
         columns: list[list[float]] = []
         for source, target in SIDES, SIDES[::-1]:
             z_KND = torch.stack([self._sources[m][source][0] for m in members])
-            noise_KNS = z_KND.new_zeros(*z_KND.shape[:2], bridges.n_shared)
-            sent_KND = cross(bridges, z_KND, noise_KNS, source=SIDES.index(source)).transferred
+            sent_KND = transfer_means(bridges, z_KND, source=SIDES.index(source))
             there = [self._worlds[m][target] for m in members]
             classes = [w.judge.classify(w.base.decode(z_ND)) for w, z_ND in zip(there, sent_KND, strict=True)]
             columns.append([self._agreement(m, source, c) for m, c in zip(members, classes, strict=True)])

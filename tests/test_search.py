@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from bridgelab import evaluate
 from bridgelab.bridge.stacked import StackedBridges
-from bridgelab.bridge.transfer import Crossing
 from bridgelab.config import Categorical, Float, Int, Search
 from bridgelab.errors import InvalidValueError, LabError, UnknownNameError
 from bridgelab.lab import Lab
@@ -182,13 +181,13 @@ def test_a_bracket_is_scored_at_its_rungs_only_and_on_few_items_for_its_steps(
     make_trial, around, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = [Entry(make_trial(i, **{"bridge.n_steps": 160}), attempt=0, trained=False) for i in range(2)]
-    honest, n_scored = evaluate.cross, []
+    honest, n_scored = evaluate.transfer_means, []
 
-    def counting(bridges: StackedBridges, z_KND: torch.Tensor, *others: torch.Tensor, source: int) -> Crossing:
+    def counting(bridges: StackedBridges, z_KND: torch.Tensor, source: int) -> torch.Tensor:
         n_scored.append(z_KND.shape[0] * z_KND.shape[1])
-        return honest(bridges, z_KND, *others, source=source)
+        return honest(bridges, z_KND, source)
 
-    monkeypatch.setattr(evaluate, "cross", counting)
+    monkeypatch.setattr(evaluate, "transfer_means", counting)
     for leg in (Leg("search", 0, 0, 0, 32, False), Leg("search", 0, 1, 32, 128, False)):
         n_scored.clear()
         run_leg(Runtime("leg"), entries, around, leg)
