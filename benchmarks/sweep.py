@@ -37,15 +37,9 @@ def study() -> Study:
     values = [round(0.01 * (i + 1), 4) for i in range({n_arms})]
     return Study(name="tiny", question="?", pair="plane-plane", grid={{"bridge.beta_swd": values}})
 """
-PLAIN = '''
-"""48 trials in plain Ray Tune: LAB SPECS REUSE"""
-import json, logging, os, sys
-
-import ray
-from ray import tune
-
-
-def train(config):
+BRIDGE = '''
+def bridge(spec, lab):
+    """Trains one nn.Module as one would write it. Yields after each step, with what scores it on a split."""
     import torch
 
     from bridgelab import latents
@@ -54,12 +48,10 @@ def train(config):
     from bridgelab.bridge.model import Batch, BridgingVAE
     from bridgelab.bridge.pool import pool
     from bridgelab.domains import get_domain
-    from bridgelab.lab import Lab
-    from bridgelab.specs import trial_of
 
     torch.set_num_threads(1)
-    spec, lab, domain = trial_of(json.loads(config["spec"])), Lab(config["lab"]), get_domain("digits")
-    c, generator = spec.settings.bridge, torch.Generator().manual_seed(spec.bridge_seed)
+    domain, c = get_domain("digits"), spec.settings.bridge
+    generator = torch.Generator().manual_seed(spec.bridge_seed)
     torch.manual_seed(spec.bridge_seed)
     sides = []
     for base in (spec.base_a, spec.base_b):
@@ -69,8 +61,14 @@ def train(config):
                       torch.from_numpy(part.labels.copy())))
     labelled = [torch.from_numpy(pool(spec, side, found["train"].labels_of_items).labelled)
                 for side, (_, found, *_) in zip("ab", sides)]
+    judge = checkpoint.load_judge(lab, spec.judge_a, domain, "a")
+    models = [checkpoint.load_base_model(lab, base, domain) for base, *_ in sides]
     module = BridgingVAE(sides[0][2].shape[1], 10, c)
     optimizer = torch.optim.Adam(module.parameters(), lr=c.learning_rate, fused=True)
+
+    def rate(step):
+        done = step / c.n_steps
+        return c.learning_rate * (1 if done < c.lr_decay_from else (1 - done) / (1 - c.lr_decay_from))
 
     def drawn(place, index):
         _, _, mu, sigma, labels = sides[place]
@@ -85,22 +83,42 @@ def train(config):
         z_L, noise_L, labels_L = drawn(place, at)
         return Batch(z, noise, (z_L, noise_L), labels_L)
 
-    for _ in range(c.n_steps):
+    @torch.inference_mode()
+    def score(split):
+        result = {}
+        for source, target, name in ((0, 1, "ab"), (1, 0, "ba")):
+            z = torch.from_numpy(sides[source][1][split].mu.copy())
+            sent = module.decode(module.encode(z, "ab"[source])[0], "ab"[target])
+            classes = [judge.classify(models[place].decode(x)) for place, x in ((source, z), (target, sent))]
+            result[f"transfer_accuracy_{name}"] = float((classes[0] == classes[1]).float().mean())
+        return result
+
+    for step in range(c.n_steps):
         directions = torch.randn(c.n_projections, c.shared_dim, generator=generator)
         loss = module.loss(batch(0), batch(1), directions / directions.norm(dim=-1, keepdim=True))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        optimizer.param_groups[0]["lr"] = rate(step)
         optimizer.step()
-    judge = checkpoint.load_judge(lab, spec.judge_a, domain, "a")
-    models = [checkpoint.load_base_model(lab, base, domain) for base, *_ in sides]
-    result = {}
-    with torch.inference_mode():
-        for source, target, name in ((0, 1, "ab"), (1, 0, "ba")):
-            z = torch.from_numpy(sides[source][1]["test"].mu.copy())
-            sent = module.decode(module.encode(z, "ab"[source])[0], "ab"[target])
-            classes = [judge.classify(models[place].decode(x)) for place, x in ((source, z), (target, sent))]
-            result[f"transfer_accuracy_{name}"] = float((classes[0] == classes[1]).float().mean())
-    tune.report(result)
+        yield step + 1, score
+'''
+PLAIN = (
+    '''
+"""48 trials in plain Ray Tune: LAB SPECS REUSE"""
+import json, logging, os, sys
+
+import ray
+from ray import tune
+'''
+    + BRIDGE
+    + """
+def train(config):
+    from bridgelab.lab import Lab
+    from bridgelab.specs import trial_of
+
+    for _, score in bridge(trial_of(json.loads(config["spec"])), Lab(config["lab"])):
+        pass
+    tune.report(score("test"))
 
 
 lab, specs, reuse = sys.argv[1], json.load(open(sys.argv[2])), sys.argv[3] == "reuse"
@@ -111,7 +129,8 @@ tuner = tune.Tuner(tune.with_resources(train, {"cpu": 1}), param_space=space,
                    run_config=tune.RunConfig(storage_path=os.getcwd() + "/tune", verbose=0))
 found = tuner.fit().get_dataframe()
 print(json.dumps({"n": len(found), "ab": found["transfer_accuracy_ab"].mean()}))
-'''
+"""
+)
 
 
 def run(folder: Path, *command: str) -> tuple[float, str]:

@@ -349,6 +349,8 @@ class Search:
     "shares of the steps after which the bracket meets; empty: nobody leaves before the end"
     n_confirmed: Annotated[int, Field(ge=1, le=64, strict=True)] = 3
     "the best arms of all generations, compared with the reference in the end"
+    seed: Annotated[int, Field(ge=0, strict=True)] = field(default=0, metadata={"neutral": 0})
+    "another one: other proposals for the same question"
 
     def __post_init__(self) -> None:
         if not self.space:

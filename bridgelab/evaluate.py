@@ -18,7 +18,7 @@ from .base_models import Examiner, Features, Generator, Judge
 from .bridge.losses import sliced_wasserstein
 from .bridge.pool import in_terms_of_a
 from .bridge.stacked import StackedBridges
-from .bridge.transfer import Crossing, cross
+from .bridge.transfer import Crossing, transfer_means
 from .config import DECODES, SIDES, UNLABELLED, Decode, Side, other, stream_seed
 from .domains import Samples, Split
 from .frechet import Layer, frechet_distances
@@ -39,7 +39,7 @@ Known = dict[tuple[object, ...], tuple[Features, Mapping[Layer, float], Mapping[
 
 N_DIRECTIONS = 128
 N_SCORED = 256
-"""Of larger validation splits, evenly spaced items are scored while bridges train."""
+"""Of larger validation splits, so many evenly spaced items at most are scored while bridges train."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,9 @@ def _classify(judge: Judge, rows: Tensor, base: Generator | None = None) -> np.n
 class Validation:
     """What bridges are scored on while they train: some of the validation split, from means, both ways."""
 
-    def __init__(self, specs: Sequence[TrialSpec], worlds: Sequence[Mapping[Side, World]]) -> None:
+    def __init__(
+        self, specs: Sequence[TrialSpec], worlds: Sequence[Mapping[Side, World]], n_scored: int = N_SCORED
+    ) -> None:
         self._worlds, self._maps = worlds, [spec.settings.class_map for spec in specs]
         known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._sources: list[dict[Side, tuple[Tensor, Tensor]]] = []
@@ -235,7 +237,7 @@ class Validation:
             own: dict[Side, tuple[Tensor, Tensor]] = {}
             for side, here in world.items():
                 key = (id(here.base), id(here.judge))  # replicates of several arms share their base models
-                known[key] = own[side] = known.get(key) or _scored(here)
+                known[key] = own[side] = known.get(key) or _scored(here, n_scored)
             self._sources.append(own)
 
     @torch.inference_mode()
@@ -244,8 +246,7 @@ class Validation:
         columns: list[list[float]] = []
         for source, target in SIDES, SIDES[::-1]:
             z_KND = torch.stack([self._sources[m][source][0] for m in members])
-            noise_KNS = z_KND.new_zeros(*z_KND.shape[:2], bridges.n_shared)
-            sent_KND = cross(bridges, z_KND, noise_KNS, source=SIDES.index(source)).transferred
+            sent_KND = transfer_means(bridges, z_KND, source=SIDES.index(source))
             there = [self._worlds[m][target] for m in members]
             classes = [w.judge.classify(w.base.decode(z_ND)) for w, z_ND in zip(there, sent_KND, strict=True)]
             columns.append([self._agreement(m, source, c) for m, c in zip(members, classes, strict=True)])
@@ -258,8 +259,8 @@ class Validation:
 
 
 @torch.inference_mode()
-def _scored(here: World) -> tuple[Tensor, Tensor]:
-    """Means (N, D) of at most N_SCORED validation items, and the judge's classes of what they decode to."""
+def _scored(here: World, most: int) -> tuple[Tensor, Tensor]:
+    """Means (N, D) of at most so many validation items, and the judge's classes of what they decode to."""
     mu = here.latents["validation"].mu
-    z_ND = torch.from_numpy(np.array(mu[:: -(-len(mu) // N_SCORED)]))
+    z_ND = torch.from_numpy(np.array(mu[:: -(-len(mu) // most)]))
     return z_ND, here.judge.classify(here.base.decode(z_ND))

@@ -79,7 +79,8 @@ class ResolvedSearch:
         """What search_id is the hash of. The number of generations is not part of it: a longer search goes on."""
         space = {key: [type(d).__name__, canonical(d)] for key, d in self.search.space.items()}
         form = {"bracket": self.search.bracket, "rungs": canonical(self.search.rungs), "space": space}
-        return {**self.start.choices, **form}
+        seed = {"seed": self.search.seed} if self.search.seed else {}  # 0 is what searches had before they had seeds
+        return {**self.start.choices, **form, **seed}
 
     @cached_property
     def search_id(self) -> str:

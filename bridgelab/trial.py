@@ -23,7 +23,7 @@ from .bridge.pack import Member, Pack, Trained, joined
 from .config import CHECKPOINT_EVERY_S, PIXEL_SYSTEMS, Side, canonical_json, content_id
 from .domains import Samples, Split, get_domain
 from .errors import LabError
-from .evaluate import TrainedBridge, Validation, World, evaluate
+from .evaluate import N_SCORED, TrainedBridge, Validation, World, evaluate
 from .lab import Lab
 from .latents import Latents
 from .memory import free_bytes
@@ -34,6 +34,10 @@ from .weights import about, encode, read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+STEPS_FOR_AN_ITEM = 2
+"""At a rung a bridge is scored on one item for so many steps since the last one: to look, through a base model and a
+judge that may be larger than the bridge, then takes less than a twentieth of the time."""
 
 
 class Source(Protocol):
@@ -169,9 +173,11 @@ def run_leg(
     n_classes = len(get_domain(entries[0].spec.base_a.domain).class_names)
 
     def train(part: Sequence[Entry]) -> list[tuple[float, str | None]]:
-        pack, validation = _pack(runtime, part, around, n_classes, leg)
-        pack.run(_listening(runtime, part, pack, validation), until=leg.stop)
+        pack = _pack(runtime, part, around, n_classes, leg)
+        pack.run(_listening(runtime, part, pack), until=leg.stop)
         if pack.alive:
+            n_scored = min(N_SCORED, max(1, (leg.stop - leg.start) // STEPS_FOR_AN_ITEM))
+            validation = _validation(part, around, n_scored)
             scores = validation.accuracies(pack.alive, pack.bridges()).mean(1).tolist()
         found: list[tuple[float, str | None]] = [(math.nan, "nan")] * len(part)
         for slot, member in enumerate(pack.alive):
@@ -230,8 +236,9 @@ def _train(
         return [_train_on_pixels(runtime, entry, around) for entry in entries]
     if system != "bridge":
         return [_fit(entry.spec, around, n_classes) for entry in entries]
-    pack, validation = _pack(runtime, entries, around, n_classes, leg)
+    pack = _pack(runtime, entries, around, n_classes, leg)
     resumed_at = None if pack.n_done == (leg.start if leg else 0) else pack.n_done
+    validation = None if leg else _validation(entries, around)  # a bracket is scored at its rungs only
     results = pack.run(_listening(runtime, entries, pack, validation))
     for entry, result in zip(entries, results, strict=True):
         if result.weights is not None:
@@ -272,9 +279,7 @@ def _train_on_pixels(runtime: Runtime, entry: Entry, around: Surroundings) -> Tr
     return Training(result, time.perf_counter() - started, resumed_at)
 
 
-def _pack(
-    runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_classes: int, leg: Leg | None
-) -> tuple[Pack, Validation]:
+def _pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_classes: int, leg: Leg | None) -> Pack:
     """The entries as a pack, where its checkpoint or the leg before left it."""
     members = [
         Member(
@@ -292,13 +297,17 @@ def _pack(
             "give the machine less beside it, or the bridge a smaller batch, width or depth"
         )
     pack = Pack(members, runtime.device)
-    specs = [entry.spec for entry in entries]
-    validation = Validation(specs, [around.worlds(spec) for spec in specs])
     snapshot = runtime.checkpoint.load(entries) if runtime.checkpoint else None
     snapshot = snapshot or (None if leg is None else _where_they_stand(runtime, around.lab, entries, leg))
     if snapshot is not None:
         pack.restore(snapshot)
-    return pack, validation
+    return pack
+
+
+def _validation(entries: Sequence[Entry], around: Surroundings, n_scored: int = N_SCORED) -> Validation:
+    """What the entries are scored on while they train."""
+    specs = [entry.spec for entry in entries]
+    return Validation(specs, [around.worlds(spec) for spec in specs], n_scored)
 
 
 def _where_they_stand(runtime: Runtime, lab: Lab, entries: Sequence[Entry], leg: Leg) -> dict[str, torch.Tensor] | None:
@@ -308,12 +317,14 @@ def _where_they_stand(runtime: Runtime, lab: Lab, entries: Sequence[Entry], leg:
     return joined(states, leg.start) if len(states) == len(entries) else None
 
 
-def _listening(runtime: Runtime, entries: Sequence[Entry], pack: Pack, validation: Validation) -> Callable[[int], None]:
-    """What happens after each chunk: it is told, scored where that is due, and saved now and then."""
+def _listening(
+    runtime: Runtime, entries: Sequence[Entry], pack: Pack, validation: Validation | None = None
+) -> Callable[[int], None]:
+    """What happens after each chunk: it is told, scored where that is wanted and due, and saved now and then."""
 
     def on_chunk(step: int) -> None:
         runtime.on_chunk(step)
-        if pack.validation_due():
+        if validation and pack.validation_due():
             pack.record_validation(validation.accuracies(pack.alive, pack.bridges()))
         if runtime.checkpoint:
             runtime.checkpoint.save_if_due(entries, pack)

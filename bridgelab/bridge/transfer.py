@@ -55,6 +55,13 @@ def cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int
     return Crossing(*(torch.cat(tensors, dim=1)[:, :n] for tensors in zip(*parts, strict=True)))
 
 
+@torch.inference_mode()
+def transfer_means(bridges: StackedBridges, z_KND: Tensor, source: int) -> Tensor:
+    """What `cross` makes of latents on the other side without noise, (K, N, D), and nothing else."""
+    parts = [_decode(bridges, _encode(bridges, z, source)[0], 1 - source) for z in _chunks(z_KND)]
+    return torch.cat(parts, dim=1)[:, : z_KND.shape[1]]
+
+
 def between(start_D: Tensor, end_D: Tensor, n_steps: int) -> Tensor:
     """Latents (n_steps, D) on the way from one to another: sqrt(1 - p) start + sqrt(p) end (paper, section 4.4).
 
@@ -66,14 +73,21 @@ def between(start_D: Tensor, end_D: Tensor, n_steps: int) -> Tensor:
 
 
 def _cross(bridges: StackedBridges, z_KND: Tensor, noise_KNS: Tensor, source: int) -> tuple[Tensor, ...]:
-    own, other = (torch.full((z_KND.shape[1],), side) for side in (source, 1 - source))
-    mu_KNS, sigma_KNS = bridges.encode(torch.cat([z_KND, bridges.domain(own, "encoder")], dim=-1))
+    mu_KNS, sigma_KNS = _encode(bridges, z_KND, source)
     shared_KNS = mu_KNS + sigma_KNS * noise_KNS
     classes_KN = bridges.classify(shared_KNS).argmax(-1)
-    transferred, back = (
-        bridges.decode(torch.cat([shared_KNS, bridges.domain(side, "decoder")], dim=-1)) for side in (other, own)
-    )
+    transferred, back = (_decode(bridges, shared_KNS, side) for side in (1 - source, source))
     return transferred, back, shared_KNS, classes_KN
+
+
+def _encode(bridges: StackedBridges, z_KND: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    told_KN2 = bridges.domain(torch.full((z_KND.shape[1],), side), "encoder")
+    return bridges.encode(torch.cat([z_KND, told_KN2], dim=-1))
+
+
+def _decode(bridges: StackedBridges, shared_KNS: Tensor, side: int) -> Tensor:
+    told_KN2 = bridges.domain(torch.full((shared_KNS.shape[1],), side), "decoder")
+    return bridges.decode(torch.cat([shared_KNS, told_KN2], dim=-1))
 
 
 def _chunks(rows_KNX: Tensor) -> list[Tensor]:

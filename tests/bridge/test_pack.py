@@ -10,7 +10,7 @@ from bridgelab.bridge.lockstep import TERMS, learning_rate
 from bridgelab.bridge.model import Batch, BridgingVAE
 from bridgelab.bridge.pack import Member, Pack, initial_weights
 from bridgelab.bridge.streams import Chunk, TrialStreams
-from bridgelab.bridge.transfer import cross, stack
+from bridgelab.bridge.transfer import cross, stack, transfer_means
 from bridgelab.config import STAGE_VERSIONS, BridgeConfig
 from bridgelab.latents import Latents
 
@@ -112,6 +112,14 @@ def test_a_bridge_carries_latents_to_the_same_bits_alone_and_in_company(make_tri
         alone = cross(stack(weights[k : k + 1], configs[:1], 2), z_KND[k : k + 1], noise_KNS[k : k + 1], source=0)
         assert torch.equal(alone.transferred[0], together.transferred[k])
         assert torch.equal(alone.reconstructed[0], together.reconstructed[k])
+
+
+def test_means_arrive_where_a_crossing_without_noise_brings_them_to_the_bit(make_trial, make_member) -> None:
+    members = [widened(make_member(make_trial(i)), 16, seed=i) for i in range(3)]
+    bridges = stack([initial_weights(m) for m in members], [m.spec.settings.bridge for m in members], 2)
+    z_KND = torch.randn(3, 700, 16, generator=torch.Generator().manual_seed(0))
+    whole = cross(bridges, z_KND, torch.zeros(3, 700, bridges.n_shared), source=1)
+    assert torch.equal(transfer_means(bridges, z_KND, source=1), whole.transferred)
 
 
 def widened(member: Member, latent_dim: int, seed: int) -> Member:
