@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from ..config import UNLABELLED
 
 
 def squared_error(z_BD: Tensor, z_hat_BD: Tensor) -> Tensor:
     """||z - g(z')||^2, summed over dimensions: (...)."""
-    return (z_BD - z_hat_BD).square().sum(-1).mean(-1)
+    return _squared_difference(z_BD, z_hat_BD) / z_BD.shape[-2]
+
+
+def _squared_difference(one_NM: Tensor, other_NM: Tensor) -> Tensor:
+    """The sum of squared differences, (...). In this form its gradient is one pass over the memory."""
+    return F.mse_loss(one_NM, other_NM, reduction="none").sum((-2, -1))
 
 
 def l2_weight(reconstruction: Literal["sum", "half_sum", "mean"], n_dims: int) -> float:
@@ -28,7 +33,7 @@ def l2_weight(reconstruction: Literal["sum", "half_sum", "mean"], n_dims: int) -
 
 def kl(mu_BS: Tensor, sigma_BS: Tensor) -> Tensor:
     """KL(q(z'|z, d) || N(0, I)), summed over dimensions: (...)."""
-    return (0.5 * (mu_BS.square() + sigma_BS.square() - 1) - sigma_BS.log()).sum(-1).mean(-1)
+    return (0.5 * (mu_BS.square() + sigma_BS.square() - 1) - sigma_BS.log()).sum((-2, -1)) / mu_BS.shape[-2]
 
 
 def sliced_wasserstein(
@@ -43,10 +48,10 @@ def sliced_wasserstein(
     a_PB, b_PB = sort(projected_PX.reshape(*projected_PX.shape[:-1], 2, -1)).unbind(-2)
     if distance == "absolute":
         return (a_PB - b_PB).abs().mean((-2, -1))
-    w2_squared_P = (a_PB - b_PB).square().mean(-1)
     if distance == "root":
+        w2_squared_P = (a_PB - b_PB).square().mean(-1)
         return (w2_squared_P + 1e-12).sqrt().mean(-1)  # the root has no gradient at 0
-    return w2_squared_P.mean(-1)
+    return _squared_difference(a_PB, b_PB) / (a_PB.shape[-2] * a_PB.shape[-1])
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -89,10 +94,8 @@ def _stable_order(x: Tensor) -> Tensor:
     A float's bits, with the negative ones flipped, order like the float; with the position below them
     one sort of integers orders values and breaks ties by position.
     """
-    bits = x.contiguous().numpy().view(np.int32)
-    keys = np.bitwise_xor(bits, (bits >> 31) & 0x7FFFFFFF, out=np.empty(bits.shape, np.int64))
-    keys <<= 20
-    keys |= np.arange(x.shape[-1])
-    keys.sort(axis=-1)
-    keys &= 0xFFFFF
-    return torch.from_numpy(keys)
+    bits = x.contiguous().view(torch.int32)
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+    keys.bitwise_left_shift_(20).bitwise_or_(torch.arange(x.shape[-1]))
+    keys.numpy().sort(axis=-1)  # numpy sorts integers by vectors
+    return keys.bitwise_and_(0xFFFFF)
