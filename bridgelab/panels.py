@@ -68,10 +68,8 @@ class Shown:
     data: bytes
 
 
-def make(lab: Lab, pair: tuple[Domain, Domain], trial_ids: Iterable[str]) -> None:
-    """Publishes the panels of some trials of a pair, whose bridges the lab has."""
-    a, b = pair
-    samples: Mapping[Side, Samples] = {"a": a.load("a")["test"], "b": b.load("b")["test"]}
+def make(lab: Lab, samples: Mapping[Side, Samples], trial_ids: Iterable[str]) -> None:
+    """Publishes the panels of some trials of a pair, whose bridges the lab has, from the test samples of both sides."""
     for trial_id in trial_ids:
         spec = load_spec(lab, trial_id)
         bases: Mapping[Side, ModelSpec] = {"a": spec.base_a, "b": spec.base_b}

@@ -29,7 +29,7 @@ from .session import check, check_workers, choose_device, cluster
 from .sides import base_model, judge
 from .specs import BaseModelJob, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
-from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs
+from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs, warm_up
 from .wavegan_config import WaveGANConfig
 
 KEEP = ("all", "tables", "best")
@@ -100,6 +100,7 @@ def sweep(
         told.phase("starting Ray")
         try:
             with cluster(address) as folder:
+                warm_up(address)
                 check_workers(lab)
                 start = wanted.start if isinstance(wanted, ResolvedSearch) else wanted
                 samples, chosen = put_samples(start), choose_device(device, address)
@@ -219,13 +220,19 @@ def _keys_of(config: object) -> dict[str, int | str]:
 
 def make_panels(lab: Lab, resolved: ResolvedStudy) -> None:
     """The panels that the lab lacks of a study; what is loaded for them is not where there are none."""
-    first = dict.fromkeys(m.trial.trial_id for m in resolved.members if m.replicate == 0)
+    first = first_trials(resolved)
     has_bridge, has_panels = set(lab.names("bridges")), set(lab.names("panels"))
     missing = [i for i in first if f"{i}.safetensors" in has_bridge and f"{i}.parquet" not in has_panels]
     if missing:
         from . import panels
 
-        panels.make(lab, resolved.pair, missing)
+        a, b = resolved.pair
+        panels.make(lab, {"a": a.load("a")["test"], "b": b.load("b")["test"]}, missing)
+
+
+def first_trials(resolved: ResolvedStudy) -> dict[str, None]:
+    """The trials of each arm that have panels: those of the first replicate."""
+    return dict.fromkeys(m.trial.trial_id for m in resolved.members if m.replicate == 0)
 
 
 def _check(keep: str, workers: int, checkpoint_every_s: float | None) -> None:
@@ -272,7 +279,7 @@ def _batches(work: Work, wanted: ResolvedStudy | ResolvedSearch, retry: bool, bo
         if again := tried & {pack.pack_id for pack in found.packs}:
             raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
         if found.packs:
-            yield Batch(found.packs, adoptable)
+            yield Batch(found.packs, adoptable, frozenset(first_trials(found.study)))
             tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
             retry = False  # what fails again waits for the next request
         elif found.n_elsewhere:

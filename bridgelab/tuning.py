@@ -5,6 +5,7 @@ The driver alone writes rows (`publication`); workers write models, latents and 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
@@ -19,7 +20,7 @@ from .domains import use_own
 from .errors import LabError
 from .lab import Lab
 from .lease import Lease, LostLeaseError, Watch
-from .planning import PackPlan, manifests
+from .planning import PackPlan, available_cpus, manifests
 from .pretraining import Pretraining, make_models
 from .publication import manifest
 from .results import Results
@@ -72,6 +73,22 @@ class Work:
 def mark_of(sweep_id: str) -> str:
     """What stands in the lab while a sweep makes models for a run that is not told of yet."""
     return f"training/{sweep_id}.sweep"
+
+
+def warm_up(address: str | None) -> None:
+    """Has the workers of a local cluster import what packs need, while the driver goes on with other things."""
+    import ray
+
+    if address is None:
+        task = ray.remote(num_cpus=1)(_import_all)
+        for _ in range(available_cpus()):
+            task.remote()
+
+
+def _import_all() -> None:
+    from ray import tune  # noqa: F401
+
+    from . import panels, trial  # noqa: F401
 
 
 def put_samples(study: ResolvedStudy) -> Samples:
@@ -144,7 +161,7 @@ def _train_pack(
     keep_freed()
     for file in files:
         use_own(file)
-    lab, (pack, text, may_adopt) = Lab(address), ray.get(shelf.pack.remote(config["pack"]))
+    lab, (pack, text, may_adopt, shown) = Lab(address), ray.get(shelf.pack.remote(config["pack"]))
     n_new, first = sum(not entry.trained for entry in pack.entries), pack.leg.start if pack.leg else 0
     reported = time.monotonic()
 
@@ -180,10 +197,22 @@ def _train_pack(
         rows = {table: to_ipc(data) for table, data in found.rows.items()}
         unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
         tune.report({"steps": pack.n_steps, "rows": rows, "unevaluated": unevaluated})
+        with contextlib.suppress(Exception):  # the driver makes those that are missing in the end, and tells why
+            _make_panels(lab, pack, shown, store)
     except LostLeaseError:
         tune.report({"elsewhere": True})
     except LabError as error:
         tune.report({"lab_error": str(error)})
+
+
+def _make_panels(lab: Lab, pack: PackPlan, shown: frozenset[str], store: ObjectStore) -> None:
+    from . import panels
+
+    for spec in (entry.spec for entry in pack.entries if entry.spec.trial_id in shown):
+        if lab.exists(f"bridges/{spec.trial_id}.safetensors") and not lab.exists(f"panels/{spec.trial_id}.parquet"):
+            domains: dict[Side, str] = {"a": spec.base_a.domain, "b": spec.base_b.domain}
+            samples = {side: store.samples(domain, side)["test"] for side, domain in domains.items()}
+            panels.make(lab, samples, [spec.trial_id])
 
 
 def _is_done(lab: Lab, pack: PackPlan) -> bool:
@@ -202,6 +231,8 @@ class Batch:
     packs: tuple[PackPlan, ...]
     adoptable: set[str]
     "of packs that have begun: those that nobody lives in"
+    shown: frozenset[str] = frozenset()
+    "trials that have panels in the report"
 
 
 def run_packs(
@@ -222,7 +253,11 @@ def run_packs(
 
     def fill(batch: Batch) -> None:
         name, adoptable = study.study.name, batch.adoptable
-        ray.get(shelf.fill.remote({p.pack_id: (p, manifest(name, p), p.pack_id in adoptable) for p in batch.packs}))
+        ray.get(
+            shelf.fill.remote(
+                {p.pack_id: (p, manifest(name, p), p.pack_id in adoptable, batch.shown) for p in batch.packs}
+            )
+        )
 
     feed = _Feed(batches, board, fill)
     trainable = tune.with_parameters(
@@ -260,17 +295,21 @@ def run_packs(
         raise LabError(board.lab_error)
 
 
+OnTheShelf = tuple[PackPlan, Mapping[str, Any], bool, frozenset[str]]
+"""A pack, its manifest, whether it may be adopted, and which trials have panels."""
+
+
 class _Shelf:
     """An actor: the packs of the batch that runs, where workers find them by their ids."""
 
     def __init__(self) -> None:
-        self._packs: dict[str, tuple[PackPlan, Mapping[str, Any], bool]] = {}
+        self._packs: dict[str, OnTheShelf] = {}
 
-    def fill(self, packs: dict[str, tuple[PackPlan, Mapping[str, Any], bool]]) -> None:
+    def fill(self, packs: dict[str, OnTheShelf]) -> None:
         self._packs = packs
 
-    def pack(self, pack_id: str) -> tuple[PackPlan, Mapping[str, Any], bool]:
-        """The pack, its manifest, and whether it may be adopted."""
+    def pack(self, pack_id: str) -> OnTheShelf:
+        """What a worker needs to know of a pack."""
         return self._packs[pack_id]
 
 
