@@ -80,8 +80,8 @@ def test_points_of_the_plane_are_kept_as_points(lab: Lab, plane, make_trial) -> 
     trial = make_trial()
     a, b = (encode(Identity(), plane[side]["train"]) for side in "ab")
     save_bridge(lab, trial, initial_weights(Member(trial, a, b, 2)))
-    plane = get_domain("plane")
-    panels.make(lab, {"a": plane.load("a")["test"], "b": plane.load("b")["test"]}, [trial.trial_id])
+    domain = get_domain("plane")
+    panels.make(lab, {"a": domain.load("a")["test"], "b": domain.load("b")["test"]}, [trial.trial_id])
     found = pq.read_table(io.BytesIO(lab.read(f"panels/{trial.trial_id}.parquet"))).to_pandas()
     assert set(found["medium"]) == {"points"}
     sources = found[(found["direction"] == "ab") & (found["row"] == "source") & (found["place"] == 0)]

@@ -11,8 +11,8 @@ from bridgelab.specs import Entry
 from bridgelab.trial import Runtime, run_pack
 
 MEASURED = """
-import dataclasses, json, resource, sys, tempfile
-import numpy as np, safetensors.torch
+import dataclasses, json, sys, tempfile
+import numpy as np, safetensors.torch, torch
 from bridgelab.bridge.footprint import bytes_of
 from bridgelab.bridge.pack import Member, Pack
 from bridgelab.keys import with_keys
@@ -23,6 +23,7 @@ from bridgelab.study import Selection, resolve
 
 values, k = json.loads(sys.argv[1]), int(sys.argv[2])
 keep_freed()
+torch.set_num_threads(1)
 trial = resolve("component_ablation", Selection(pair="plane-plane", preset="smoke")).members[0].trial
 mu = np.random.default_rng(0).standard_normal((2000, 64), dtype=np.float32)
 latents = Latents(mu, np.full_like(mu, 0.1), np.arange(2000) % 10)
@@ -34,7 +35,8 @@ def peak(values, k):
     pack = Pack(members)
     pack.run(until=32)
     Lab(tempfile.mkdtemp()).publish_sealed("pack/x", safetensors.torch.save(pack.snapshot()))
-    return bytes_of(members), 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = open("/proc/self/status").read().splitlines()
+    return bytes_of(members), 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 before = peak({"bridge.hidden_dim": 8, "bridge.n_layers": 1}, 1)[1]
