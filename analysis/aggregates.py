@@ -28,9 +28,8 @@ def aggregate(run: Run) -> pd.DataFrame:
         row["iqm"] = float(_iqm(scores_nT)) if len(scores_nT) else math.nan
         row["iqm_low"], row["iqm_high"] = statistics.percentile(_iqm, [scores_nT])
         compared = name != run.reference and len(scores_nT) and len(reference_nT)
-        row["improvement"] = float(_improvement(scores_nT, reference_nT)) if compared else math.nan
-        ends = statistics.percentile(_improvement, [scores_nT, reference_nT]) if compared else (math.nan, math.nan)
-        row["improvement_low"], row["improvement_high"] = ends
+        improvement = _improvement(scores_nT, reference_nT) if compared else (math.nan, math.nan, math.nan)
+        row |= dict(zip(("improvement", "improvement_low", "improvement_high"), improvement, strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -40,8 +39,15 @@ def _iqm(scores_nT: NDArray[np.float64]) -> NDArray[np.float64]:
     return statistics.iqm(scores_nT.reshape(*scores_nT.shape[:-2], -1))
 
 
-def _improvement(arm_nT: NDArray[np.float64], reference_mT: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Averaged over tasks T."""
-    arm_Tn, reference_Tm = np.swapaxes(arm_nT, -1, -2), np.swapaxes(reference_mT, -1, -2)
-    averaged: NDArray[np.float64] = statistics.probability_of_improvement(arm_Tn, reference_Tm).mean(-1)
-    return averaged
+def _improvement(arm_nT: NDArray[np.float64], reference_mT: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Averaged over tasks T, with its interval: who beats whom is known once, resamples only weigh it."""
+    wins_Tnm = statistics.wins(arm_nT.T, reference_mT.T)
+    n_pairs = wins_Tnm[0].size
+
+    def averaged(arm_Rn: NDArray[np.int64], reference_Rm: NDArray[np.int64]) -> NDArray[np.float64]:
+        times_Rn, times_Rm = statistics.times_drawn(arm_Rn), statistics.times_drawn(reference_Rm)
+        shares_R: NDArray[np.float64] = ((times_Rn @ wins_Tnm * times_Rm).sum(-1) / n_pairs).mean(0)
+        return shares_R
+
+    low, high = statistics.percentile(averaged, [np.arange(n) for n in wins_Tnm.shape[1:]])
+    return float(wins_Tnm.mean((1, 2)).mean()), low, high

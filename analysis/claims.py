@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from . import statistics
 from .replication import MARGIN
@@ -137,6 +136,8 @@ def _rises(run: Run) -> Found:
     table = pd.concat(columns, axis=1, join="inner").to_numpy(float)
     if len(table) < 2:
         return Found(OPEN, "one replicate")
+    from scipy import stats  # takes as long to load as a table of many arms
+
     p = float(stats.page_trend_test(table).pvalue)
     steps = [_more("", table[:, i + 1] - table[:, i]) for i in range(table.shape[1] - 1)]
     n_up = sum(step.verdict == HOLDS for step in steps)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bridgelab.metrics import SHARES
 
@@ -35,18 +36,14 @@ def compare(run: Run) -> pd.DataFrame:
 @functools.lru_cache(maxsize=8)
 def _all_compared(run: Run) -> pd.DataFrame:
     metric = str(run.definition["study"]["primary_metric"])
-    values = _with_diverged(run, metric)
-    arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")
-    reference_index = int(arms.loc[arms["arm_name"] == run.reference, "arm_index"].iloc[0])
-    reference = _of(values, reference_index)
-    others = arms[arms["arm_index"] != reference_index]
-    rows = [
-        {"arm_index": index, "arm_name": name, "metric": metric, **_compared(_of(values, int(index)), reference)}
-        for index, name in zip(others["arm_index"], others["arm_name"].astype(str), strict=True)
-    ]
-    found = pd.DataFrame(rows)
-    if found.empty:
-        return found
+    arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")[["arm_index", "arm_name"]]
+    is_reference = arms["arm_name"] == run.reference
+    others = arms[~is_reference].reset_index(drop=True).assign(metric=metric)
+    if others.empty:
+        return pd.DataFrame()
+    values = _with_diverged(run, metric).unstack("replicate")
+    reference = values.reindex(arms.loc[is_reference, "arm_index"]).to_numpy(float)
+    found = pd.concat([others, _compared(values.reindex(others["arm_index"]).to_numpy(float), reference)], axis=1)
     found["p_holm"] = statistics.holm(found["p"].to_numpy(float))
     n_family = int(found["p"].notna().sum())
     found["smallest_p"] = [statistics.smallest_p(n, n_family) if n else math.nan for n in found["n"]]
@@ -65,26 +62,26 @@ def _with_diverged(run: Run, metric: str) -> pd.Series[float]:
     return with_worst
 
 
-def _of(values: pd.Series[float], arm_index: int) -> pd.Series[float]:
-    return values[values.index.get_level_values(0) == arm_index].droplevel(0)
-
-
-def _compared(arm: pd.Series[float], reference: pd.Series[float]) -> dict[str, Any]:
-    both = pd.concat([arm, reference], axis=1, join="inner", keys=["arm", "reference"]).sort_index()
-    differences = (both["arm"] - both["reference"]).to_numpy(float)
-    low, high, interval = statistics.preferred(differences)
-    return {
-        "n": len(differences),
-        "n_nan": int((both == WORST).any(axis=1).sum()),
-        "difference": float(differences.mean()) if len(differences) else math.nan,
-        "ci_low": low,
-        "ci_high": high,
-        "interval": interval,
-        "p": statistics.sign_flip(differences),
-        "bimodal": any(statistics.is_bimodal(both[side].to_numpy(float)) for side in both)
-        if len(differences)
-        else False,
-    }
+def _compared(arms_AR: NDArray[np.float64], reference_1R: NDArray[np.float64]) -> pd.DataFrame:
+    """Of each arm its pairs with the reference, by replicate R; nan where there is no value."""
+    place, replicate = np.nonzero(~np.isnan(arms_AR - reference_1R))
+    parts = []
+    for arms, pairs in statistics.stacks(place, len(arms_AR)):
+        ours, theirs = arms_AR[arms[:, None], replicate[pairs]], reference_1R[0, replicate[pairs]]
+        differences = ours - theirs
+        low, high, interval = statistics.preferred(differences)
+        columns = {
+            "n": pairs.shape[1],
+            "n_nan": ((ours == WORST) | (theirs == WORST)).sum(-1),
+            "difference": differences.mean(-1) if pairs.size else math.nan,
+            "ci_low": low,
+            "ci_high": high,
+            "interval": interval,
+            "p": [statistics.sign_flip(differences_n) for differences_n in differences],
+            "bimodal": statistics.is_bimodal(ours) | statistics.is_bimodal(theirs),
+        }
+        parts.append(pd.DataFrame(columns, index=arms))
+    return pd.concat(parts).sort_index()
 
 
 def _verdict(row: dict[Any, Any]) -> str:

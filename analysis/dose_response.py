@@ -10,7 +10,6 @@ import math
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from .summary import Run
 
@@ -45,6 +44,8 @@ def by_place(run: Run, metric: str) -> tuple[list[int | float | str], NDArray[np
 def trend(run: Run, metric: str = "transfer_accuracy_ab") -> dict[str, float]:
     """Page's test that accuracy rises along the axis, and that it falls: n, rises_p, falls_p (one-sided each)."""
     _, table_nP = by_place(run, metric)
+    from scipy import stats  # takes as long to load as a table of many arms
+
     n, n_places = table_nP.shape
     if n < 2 or n_places < 3:
         return {"n": n, "rises_p": math.nan, "falls_p": math.nan}
@@ -61,14 +62,14 @@ def first_reaching(
     of a 95 % percentile interval over replicates (approximate), None where it goes past the last value.
     """
     values, table_nP = by_place(run, metric)
-    rows = []
+    n, rows = len(table_nP), []
+    index_Rn = np.random.default_rng(0).integers(max(1, n), size=(n_resamples, n))
+    means_RP = np.stack([table_nP[index_n].mean(0) for index_n in index_Rn]) if n > 1 else table_nP
     for target in targets:
-        at = _first(table_nP.mean(0), target) if len(table_nP) else len(values)
-        low = high = at
-        if len(table_nP) > 1:
-            index_Rn = np.random.default_rng(0).integers(len(table_nP), size=(n_resamples, len(table_nP)))
-            firsts = [_first(means_P, target) for means_P in table_nP[index_Rn].mean(1)]
-            low, high = (int(q) for q in np.quantile(firsts, [0.025, 0.975], method="inverted_cdf"))
+        low = high = at = int(_first(table_nP.mean(0), target)) if n else len(values)
+        if n > 1:
+            firsts_R = _first(means_RP, target)
+            low, high = (int(q) for q in np.quantile(firsts_R, [0.025, 0.975], method="inverted_cdf"))
         named = [None if place == len(values) else values[place] for place in (at, low, high)]
         rows.append(dict(zip(("target", "value", "low", "high"), (target, *named), strict=True)))
     columns = ("target", "value", "low", "high")
@@ -76,7 +77,8 @@ def first_reaching(
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in columns})
 
 
-def _first(means_P: NDArray[np.float64], target: float) -> int:
-    """The place from which on every mean is at least the target; P where there is none."""
-    short = np.flatnonzero(means_P < target)
-    return int(short[-1]) + 1 if len(short) else 0
+def _first(means_P: NDArray[np.float64], target: float) -> NDArray[np.intp]:
+    """The place from which on every mean is at least the target, along the last axis, (...); P where there is none."""
+    short_P = means_P < target
+    after_last = short_P.shape[-1] - short_P[..., ::-1].argmax(-1)
+    return np.where(short_P.any(-1), after_last, 0)

@@ -93,7 +93,8 @@ def _judged(kind: str, found: Iterator[tuple[str, pd.Series[float]]]) -> pd.Data
     for effect, differences in found:
         values_n = np.asarray(differences, np.float64)
         low, high, interval = statistics.preferred(values_n) if len(values_n) else (np.nan, np.nan, "t")
-        row = {"kind": kind, "effect": effect, "n": len(values_n), "ci_low": low, "ci_high": high, "interval": interval}
+        row = {"kind": kind, "effect": effect, "n": len(values_n), "ci_low": float(low)}
+        row |= {"ci_high": float(high), "interval": str(interval)}
         row["difference"] = values_n.mean() if len(values_n) else np.nan
         rows.append(row | {"p": statistics.sign_flip(values_n)})
     frame = pd.DataFrame(rows)

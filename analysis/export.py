@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 
 from bridgelab.errors import InvalidValueError
 from bridgelab.results import Results
@@ -59,13 +58,13 @@ def flat(run: Run) -> pd.DataFrame:
 
 def scores(run: Run) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """By arm the array (replicates, tasks) of its scores; replicates without a value are left out."""
-    found = {}
-    for (_, name), of_arm in run.values.merge(
-        run.members[["arm_index", "arm_name"]].drop_duplicates(), on="arm_index"
-    ).groupby(["arm_index", "arm_name"], observed=True):
-        wide = of_arm[of_arm["metric"].isin(TASKS)].pivot_table(index="replicate", columns="metric", values="value")
-        found[str(name)] = wide.reindex(columns=list(TASKS)).dropna().to_numpy(np.float64)
-    return found
+    names = run.members.drop_duplicates("arm_index").set_index("arm_index")["arm_name"].astype(str)
+    rows = run.values[run.values["metric"].isin(TASKS)]
+    wide = rows.pivot_table(index=["arm_index", "replicate"], columns="metric", values="value", observed=True)
+    found = wide.reindex(columns=list(TASKS)).dropna().groupby(level="arm_index")
+    by_arm = {index: of_arm.to_numpy(np.float64) for index, of_arm in found}
+    none = np.empty((0, len(TASKS)))
+    return {names[index]: by_arm.get(index, none) for index in np.unique(run.values["arm_index"])}
 
 
 def _write_optuna(run: Run, storage: str) -> None:
@@ -73,7 +72,7 @@ def _write_optuna(run: Run, storage: str) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    proposals = Results(run.lab).read("proposals", where=pc.field("study") == run.study).to_pylist()
+    proposals = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
     study = optuna.create_study(storage=storage, study_name=f"{run.study}-{run.study_id}", direction="maximize")
     study.set_user_attr("command", run.definition["command"])
     study.add_trials(list(_proposed(proposals) if proposals else _of_grid(run)))
@@ -126,7 +125,7 @@ def _proposed(rows: list[dict[str, Any]]) -> Iterator[optuna.trial.FrozenTrial]:
 
 def distributions_of(run: Run) -> dict[str, Any]:
     """Parameter -> what a search draws it from, as its latest proposals have it. Raises KeyError for a grid."""
-    rows = Results(run.lab).read("proposals", where=pc.field("study") == run.study).to_pylist()
+    rows = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
     return _distributions(json.loads(max(rows, key=lambda row: row["decided_at"])["definition"]))
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 
 from bridgelab.results import Results
 
@@ -35,7 +34,7 @@ N_RESAMPLES = 30
 def proposals(run: Run) -> pd.DataFrame:
     """What a search proposed, a row an arm: generation, number, each parameter, gain (over the reference of its
     generation, at the first rung), rungs (how many it came to), final (validation accuracy at the end, or nan)."""
-    rows = Results(run.lab).read("proposals", where=pc.field("study") == run.study).to_pylist()
+    rows = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
     if not rows:
         return pd.DataFrame()
     latest = max(rows, key=lambda row: row["decided_at"])["study_id"]

@@ -6,14 +6,12 @@ Shapes: C classes, n replicates.
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from bridgelab.columns import Where
 from bridgelab.results import Results
 
 from .summary import Run
@@ -66,6 +64,8 @@ def relabelled(run: Run, metric: str = "transfer_accuracy_ab") -> pd.DataFrame:
     a high one after renaming; one that collapses is low in both. The names are chosen on the same items, so
     that with few classes even noise gains a little.
     """
+    from scipy.optimize import linear_sum_assignment  # loaded where it is needed: that takes a while
+
     rows = []
     for (arm_index, replicate), counts in confusion(run, metric).groupby(["arm_index", "replicate"]):
         n_classes = int(counts[["source", "transferred"]].to_numpy().max()) + 1
@@ -87,11 +87,10 @@ def read_predictions(run: Run) -> pd.DataFrame:
     trials = run.values[["arm_index", "replicate", "trial_id"]].drop_duplicates()
     shown = run.members.drop_duplicates("arm_index").set_index("arm_index")[["decode", "judge_id"]].astype(str)
     trials = trials.merge(shown, left_on="arm_index", right_index=True)
-    where: Any = pc.field("trial_id").isin(trials["trial_id"].unique()) & (pc.field("split") == "test")
-    where &= pc.field("decode").isin(trials["decode"].unique())
+    where: Where = {"trial_id": list(trials["trial_id"]), "split": ["test"], "decode": list(trials["decode"])}
     classes = ["original", "source", "transferred", "reconstructed"]
     keys = ["trial_id", "attempt", "judge_id", "decode", "direction", "item"]
-    frame: pd.DataFrame = Results(run.lab).read("predictions", where=where).select([*keys, *classes]).to_pandas()
+    frame: pd.DataFrame = Results(run.lab).read_columns("predictions", [*keys, *classes], where=where).to_pandas()
     latest = frame["attempt"] == frame.groupby("trial_id", observed=True)["attempt"].transform("max")
     frame = frame[latest].astype({name: "string" for name in ("trial_id", "judge_id", "decode", "direction")})
     found = trials.merge(frame, on=["trial_id", "decode", "judge_id"])

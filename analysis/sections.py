@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
 
+from bridgelab.columns import Where
 from bridgelab.results import Results
 
 from . import dose_response, export, figures, importance, panels, paper, predictions, statistics, tables, variance
@@ -121,11 +121,12 @@ href="data:application/vnd.apache.parquet;base64,{flat}">Download the trials (Pa
 
 def _trials(run: Run) -> str:
     """metric -> arm -> [replicate, value, trial_id] of what the table shows, as JSON."""
-    names = run.members.drop_duplicates("arm_index").set_index("arm_index")["arm_name"].astype(str)
+    names = run.members.drop_duplicates("arm_index").set_index("arm_index")["arm_name"].astype(str).to_dict()
+    rows = run.values[run.values["metric"].isin(tables.shown(run))]
+    columns = (rows[name].tolist() for name in ("metric", "arm_index", "replicate", "value", "trial_id"))
     found: dict[str, dict[str, list[list[Any]]]] = {}
-    for row in run.values[run.values["metric"].isin(tables.shown(run))].to_dict("records"):
-        of_arm = found.setdefault(row["metric"], {}).setdefault(names[row["arm_index"]], [])
-        of_arm.append([int(row["replicate"]), round(float(row["value"]), 6), row["trial_id"]])
+    for metric, arm_index, place, value, trial_id in zip(*columns, strict=True):
+        found.setdefault(metric, {}).setdefault(names[arm_index], []).append([place, round(value, 6), trial_id])
     return json.dumps(found)
 
 
@@ -291,8 +292,8 @@ with fewer than {statistics.ENOUGH_LEVELS} levels.</p>"""
 def learning(run: Run, number: int) -> str:
     """How accuracy on validation went while bridges trained."""
     trials = run.members.drop_duplicates("trial_id")[["trial_id", "arm_name", "arm_index"]]
-    where = pc.field("trial_id").isin(trials["trial_id"]) & (pc.field("term") == f"validation/{AB}")
-    rows = Results(run.lab).read("curves", where=where).select(["trial_id", "step", "value"])
+    where: Where = {"trial_id": list(trials["trial_id"]), "term": [f"validation/{AB}"]}
+    rows = Results(run.lab).read_columns("curves", ["trial_id", "step", "value"], where=where)
     if not rows.num_rows:
         return ""
     curves = rows.to_pandas().astype({"trial_id": str})

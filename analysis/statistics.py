@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,7 @@ def studentized(
     n = values_n.shape[-1]
     if n < 2:
         return student_t(values_n, level)
-    index_Rn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
-    drawn_nR = np.stack([(index_Rn == i).sum(-1) for i in range(n)]).astype(float)
+    drawn_nR = _drawn(n, seed, n_resamples)
     mean, error = values_n.mean(-1), values_n.std(-1, ddof=1) / math.sqrt(n)
     centred_n = values_n - mean[..., None]
     distances_R = centred_n @ drawn_nR / n
@@ -69,11 +69,26 @@ def studentized(
     return mean - high * error, mean - low * error
 
 
-def skewness(values_n: Floats) -> float:
-    """The third standardised moment; 0 where nothing varies."""
-    centred = values_n - values_n.mean()
-    sd = math.sqrt(float((centred**2).mean()))
-    return float((centred**3).mean()) / sd**3 if sd > 0 else 0.0
+@functools.lru_cache(maxsize=4)
+def _drawn(n: int, seed: int, n_resamples: int) -> Floats:
+    """How often each of n values is in each resample, (n, R): drawn once for all cells of a table."""
+    index_Rn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
+    return np.ascontiguousarray(times_drawn(index_Rn).T)
+
+
+def times_drawn(index_Rn: NDArray[np.integer[Any]]) -> Floats:
+    """How often each of n values is in each resample, (R, n)."""
+    n_resamples, n = index_Rn.shape
+    places = index_Rn + n * np.arange(n_resamples)[:, None]
+    return np.bincount(places.ravel(), minlength=n_resamples * n).reshape(n_resamples, n).astype(np.float64)
+
+
+def skewness(values_n: Floats) -> Floats:
+    """The third standardised moment along the last axis, (...); 0 where nothing varies."""
+    centred_n = values_n - values_n.mean(-1, keepdims=True)
+    sd = np.sqrt((centred_n**2).mean(-1))
+    found: Floats = np.divide((centred_n**3).mean(-1), sd**3, out=np.zeros(sd.shape), where=sd > 0)
+    return found
 
 
 def sign_flip(differences_n: Floats, seed: int = 0) -> float:
@@ -121,15 +136,19 @@ def holm(p_F: Floats) -> Floats:
     return adjusted
 
 
-def is_bimodal(values_n: Floats) -> bool:
-    """Whether some replicates collapsed: two groups, further apart than SMALLEST_GAP and than each is wide."""
-    ordered = np.sort(values_n)
-    if len(ordered) < 3:
-        return False
-    gaps = np.diff(ordered)
-    at = int(gaps.argmax())
-    widest = max(ordered[at] - ordered[0], ordered[-1] - ordered[at + 1])
-    return bool(gaps[at] > max(SMALLEST_GAP, widest))
+def is_bimodal(values_n: Floats) -> NDArray[np.bool_]:
+    """Whether some replicates collapsed: two groups, further apart than SMALLEST_GAP and than each is wide.
+
+    Along the last axis, (...).
+    """
+    if values_n.shape[-1] < 3:
+        return np.zeros(values_n.shape[:-1], np.bool_)
+    ordered_n = np.sort(values_n, axis=-1)
+    at = np.diff(ordered_n).argmax(-1)[..., None]
+    below, above = (np.take_along_axis(ordered_n, place, -1)[..., 0] for place in (at, at + 1))
+    widest = np.maximum(below - ordered_n[..., 0], ordered_n[..., -1] - above)
+    bimodal: NDArray[np.bool_] = above - below > np.maximum(SMALLEST_GAP, widest)
+    return bimodal
 
 
 def over_items(values_n: Floats, item_means_m: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -161,14 +180,19 @@ def iqm(values_k: Floats) -> Floats:
 
 def probability_of_improvement(a_n: Floats, b_m: Floats) -> Floats:
     """How often a value of the one beats a value of the other, (...); a tie is half a win (as in rliable)."""
-    wins, ties = a_n[..., :, None] > b_m[..., None, :], a_n[..., :, None] == b_m[..., None, :]
-    share: Floats = (wins + 0.5 * ties).mean((-2, -1))
+    share: Floats = wins(a_n, b_m).mean((-2, -1))
     return share
+
+
+def wins(a_n: Floats, b_m: Floats) -> Floats:
+    """Which value of the one beats which value of the other, (..., n, m): 1, and for a tie 1/2."""
+    won: Floats = (a_n[..., :, None] > b_m[..., None, :]) + 0.5 * (a_n[..., :, None] == b_m[..., None, :])
+    return won
 
 
 def percentile(
     statistic: Callable[..., Floats],
-    samples: Sequence[Floats],
+    samples: Sequence[NDArray[Any]],
     level: float = 0.95,
     seed: int = 0,
     n_resamples: int | None = None,
@@ -187,11 +211,29 @@ def percentile(
     return float(low), float(high)
 
 
-def preferred(values_n: Floats, level: float = 0.95) -> tuple[float, float, str]:
-    """The interval of a mean that suits its values, and which one it is: t, or studentized where they are skewed."""
-    skewed = 2 < len(values_n) < MANY and abs(skewness(values_n)) > SKEWED
-    low, high = (studentized if skewed else student_t)(values_n, level)
-    return float(low), float(high), "studentized" if skewed else "t"
+def preferred(values_n: Floats, level: float = 0.95) -> tuple[Floats, Floats, NDArray[np.str_]]:
+    """The ends of the interval of a mean that suits its values, and which one it is, along the last axis, (...).
+
+    t, or studentized where the values are skewed.
+    """
+    low, high = map(np.array, student_t(values_n, level))
+    is_few = 2 < values_n.shape[-1] < MANY
+    skewed = np.abs(skewness(values_n)) > SKEWED if is_few else np.zeros(low.shape, np.bool_)
+    for place in map(tuple, np.argwhere(skewed)):
+        low[place], high[place] = studentized(values_n[place], level)
+    return low, high, np.where(skewed, "studentized", "t")
+
+
+def stacks(places: NDArray[np.integer[Any]], n_places: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows by their place: for each number of rows n the places P that have so many, and their rows in order, (P, n).
+
+    So that all places with equally many rows are computed with at once, each as by itself.
+    """
+    order, n_rows = np.argsort(places, kind="stable"), np.bincount(places, minlength=n_places)
+    ends = np.cumsum(n_rows)
+    for n in np.unique(n_rows):
+        alike_P = np.flatnonzero(n_rows == n)
+        yield alike_P, order[(ends[alike_P] - n)[:, None] + np.arange(n)]
 
 
 def variance_of(

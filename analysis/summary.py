@@ -13,15 +13,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from bridgelab.catalog import looks_at, members_of
+from bridgelab.catalog import OF_A_RUN, looks_at, members_of
+from bridgelab.columns import last_of_each
 from bridgelab.declarations import brought_in, excluded, frozen
 from bridgelab.lab import Lab
-from bridgelab.metrics import FRECHET, LANDING, METRIC_VERSION, METRICS, PATHS, SHARES
-from bridgelab.results import Results
+from bridgelab.metrics import FRECHET, LANDING, METRICS, PATHS, SHARES
+from bridgelab.results import SCHEMAS, Results
 from bridgelab.study import Selection
 
 from . import statistics
+from .measured import values_of
+from .statistics import Floats
+
+OF_A_MEMBER = ["arm_index", "arm_name", "arm", "role", "replicate", "trial_id", "judge_id", "decode"]
+OF_A_TRIAL = [name for name in SCHEMAS["trials"].names if name != "config"]
+"""What a run knows of each of its trials: of `trials` everything but the long config."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +43,7 @@ class Run:
     recipe: str
     definition: Mapping[str, Any]
     members: pd.DataFrame
-    "a row a trial: arm_index, arm_name, arm (a dict), role, replicate, trial_id, and what `trials` says of it"
+    "a row a trial: OF_A_MEMBER and OF_A_TRIAL, arm as a dict"
     values: pd.DataFrame
     "a row a trial and metric on the test split: arm_index, replicate, trial_id, metric, value, n_eval, other"
     looks: tuple[int, ...]
@@ -49,7 +57,7 @@ class Run:
     lab: Lab = field(repr=False)
     "where it was read from, and its predictions are"
 
-    @property
+    @functools.cached_property
     def reference(self) -> str:
         """The arm that the others are compared with."""
         return str(self.members.loc[self.members["role"] == "reference", "arm_name"].iloc[0])
@@ -67,24 +75,25 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
     """
     lab = Lab.of(lab)
     results = Results(lab)
-    members = _frame(members_of(lab, study, selection, study_id))
-    latest = members.sort_values("planned_at").iloc[-1]
-    members = _with_trials(members, results)
-    trial_ids = set(members["trial_id"])
-    left_out = {trial_id: row for trial_id, row in excluded(lab).items() if trial_id in trial_ids}
+    planned = members_of(lab, study, selection, study_id)
+    latest = planned.select(OF_A_RUN).sort_by("planned_at").slice(len(planned) - 1).to_pylist()[0]
+    members = _with_trials(planned.select(OF_A_MEMBER), results)
+    declared = excluded(lab)
+    is_out = members["trial_id"].isin(list(declared))
+    out = set(members["trial_id"][is_out])
     return Run(
-        study=str(latest["study"]),
-        study_id=str(latest["study_id"]),
-        pair=str(latest["pair"]),
-        preset=str(latest["preset"]),
-        recipe=str(latest["recipe"]),
+        study=latest["study"],
+        study_id=latest["study_id"],
+        pair=latest["pair"],
+        preset=latest["preset"],
+        recipe=latest["recipe"],
         definition=json.loads(latest["definition"]),
         members=members,
-        values=_values(members[~members["trial_id"].isin(list(left_out))], results),
-        looks=looks_at(lab, str(latest["study_id"])),
-        excluded=left_out,
-        frozen=frozen(lab, str(latest["study_id"])),
-        brought_in=brought_in(lab, str(latest["study"]), str(latest["pair"])),
+        values=values_of(members[members["complete"] & ~is_out], results),
+        looks=looks_at(lab, latest["study_id"]),
+        excluded={trial_id: row for trial_id, row in declared.items() if trial_id in out},
+        frozen=frozen(lab, latest["study_id"]),
+        brought_in=brought_in(lab, latest["study"], latest["pair"]),
         lab=lab,
     )
 
@@ -106,85 +115,121 @@ def summarize(run: Run) -> pd.DataFrame:
 @functools.lru_cache(maxsize=8)
 def _summarized(run: Run) -> pd.DataFrame:
     """Worked out once a run: a report asks for it at every turn."""
-    members, rows, measured = run.members, [], set(run.values["metric"])
-    trials = members.drop_duplicates("trial_id").set_index("trial_id")
-    bases = trials["base_a"].astype(str) + "+" + trials["base_b"].astype(str)
-    by_place = dict(list(run.values.groupby(["arm_index", "metric"])))
-    none = run.values.iloc[:0]
-    for (index, name), planned in members.groupby(["arm_index", "arm_name"], sort=True, observed=True):
-        for metric in (*METRICS, *(name for name in (*LANDING, *FRECHET, *PATHS) if name in measured)):
-            found = by_place.get((index, metric), none)
-            bounds = (0.0, 1.0) if metric in SHARES else (-math.inf, math.inf)
-            base = bases.reindex(found["trial_id"])
-            n_eval = int(found["n_eval"].iloc[0]) if len(found) else 0
-            counts = {"n": len(found), "n_base": base.nunique(), "n_planned": len(planned), "n_eval": n_eval}
-            counts["n_nan"] = int((planned["failure_class"] == "nan").sum())
-            decode = {"decode": planned["decode"].iloc[0], "mean_other_decode": float(found["other"].mean())}
-            known = _known(found["value"], base, bounds)
-            rows.append({"arm_index": index, "arm_name": name, "metric": metric, **counts, **known, **decode})
-    return pd.DataFrame(rows)
+    arms, rows = _arms(run.members), run.values
+    measured = set(rows["metric"].unique())
+    metrics = [*METRICS, *(name for name in (*LANDING, *FRECHET, *PATHS) if name in measured)]
+    kinds = rows["metric"].cat.set_categories(metrics).cat.codes.to_numpy()
+    rows, kinds = rows[kinds >= 0], kinds[kinds >= 0]
+    arm = np.searchsorted(arms["arm_index"], rows["arm_index"])
+    base = _bases(run.members)[arm, rows["replicate"]]
+    value, other, n_eval = (rows[name].to_numpy() for name in ("value", "other", "n_eval"))
+    parts = []
+    for cells, found in statistics.stacks(arm * len(metrics) + kinds, len(arms) * len(metrics)):
+        is_share = np.isin(np.array(metrics)[cells % len(metrics)], list(SHARES))
+        known = _known(value[found], base[found], is_share)
+        known["n_eval"] = n_eval[found[:, :1]].sum(-1)  # of the first one; 0 where there is none
+        known["mean_other_decode"] = _mean_of_known(other[found])
+        parts.append(pd.DataFrame(known, index=cells))
+    each = arms.merge(pd.Series(metrics, name="metric"), how="cross").join(pd.concat(parts))
+    return each[list(COLUMNS)]
 
 
-def _known(values: pd.Series[float], base: pd.Series[str], bounds: tuple[float, float]) -> dict[str, Any]:
-    """Of an arm and metric: its mean with every interval of it."""
-    values_n = np.asarray(values, np.float64)
-    mean, sd, low, high = student_t(values, bounds)
-    to_read = statistics.preferred(values_n)
-    n_base = base.nunique()
-    by_base = values.groupby(base.to_numpy()).mean() if statistics.ENOUGH_LEVELS <= n_base < len(values) else values[:0]
-    _, _, base_low, base_high = student_t(by_base, bounds)
+COLUMNS = (
+    *("arm_index", "arm_name", "metric", "n", "n_base", "n_planned", "n_eval", "n_nan", "mean", "sd"),
+    *("ci_low", "ci_high", "interval", "interval_low", "interval_high", "median", "bimodal"),
+    *("base_low", "base_high", "decode", "mean_other_decode"),
+)
+
+
+def _arms(members: pd.DataFrame) -> pd.DataFrame:
+    """In their order: arm_index, arm_name, n_planned, n_nan, decode."""
+    is_nan = members["failure_class"] == "nan"
+    by_arm = members.assign(is_nan=is_nan).groupby(["arm_index", "arm_name"], sort=True, observed=True)
+    counted = by_arm.agg(n_planned=("trial_id", "size"), n_nan=("is_nan", "sum"))
+    first = members.drop_duplicates(["arm_index", "arm_name"]).set_index(["arm_index", "arm_name"])["decode"]
+    return counted.join(first).reset_index()
+
+
+def _bases(members: pd.DataFrame) -> NDArray[np.int64]:
+    """A number for the pair of base models of each arm in each replicate, (A, R), in the order of their ids."""
+    pairs = members.groupby(["base_a", "base_b"], dropna=False, observed=True).ngroup()
+    arms, places = np.unique(members["arm_index"], return_inverse=True)
+    bases_AR = np.full((len(arms), int(members["replicate"].max()) + 1), -1)
+    bases_AR[places, members["replicate"]] = pairs
+    return bases_AR
+
+
+def _known(values_Cn: Floats, base_Cn: NDArray[np.int64], is_share_C: NDArray[np.bool_]) -> dict[str, Any]:
+    """Of cells C with equally many values n: the mean of each with every interval of it."""
+    n = values_Cn.shape[-1]
+    bounds = np.where(is_share_C, 0.0, -math.inf), np.where(is_share_C, 1.0, math.inf)
+    mean, sd, low, high = student_t(values_Cn, bounds)
+    to_read = statistics.preferred(values_Cn)
+    n_base = (np.diff(np.sort(base_Cn), prepend=-2) != 0).sum(-1)
+    share_them = (n_base >= statistics.ENOUGH_LEVELS) & (n_base < n)
+    base_low, base_high = np.full((2, len(values_Cn)), math.nan)
+    base_low[share_them], base_high[share_them] = _over_bases(values_Cn[share_them], base_Cn[share_them])
     return {
+        "n": n,
+        "n_base": n_base,
         "mean": mean,
         "sd": sd,
         "ci_low": low,
         "ci_high": high,
         "interval": to_read[2],
-        "interval_low": max(bounds[0], to_read[0]),
-        "interval_high": min(bounds[1], to_read[1]),
-        "median": float(values.median()) if len(values) else math.nan,
-        "bimodal": statistics.is_bimodal(values_n) and bounds == (0.0, 1.0),
-        "base_low": base_low,
-        "base_high": base_high,
+        "interval_low": np.fmax(bounds[0], to_read[0]),
+        "interval_high": np.fmin(bounds[1], to_read[1]),
+        "median": np.median(values_Cn, axis=-1) if n else math.nan,
+        "bimodal": statistics.is_bimodal(values_Cn) & is_share_C,
+        "base_low": np.maximum(bounds[0], base_low),
+        "base_high": np.minimum(bounds[1], base_high),
     }
 
 
-def student_t(
-    values: pd.Series[float], bounds: tuple[float, float] = (0.0, 1.0), level: float = 0.95
-) -> tuple[float, float, float, float]:
-    """Mean, standard deviation and the ends of Student's interval of the mean; nan where n is too small.
+def _over_bases(values_Cn: Floats, base_Cn: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The ends of Student's interval over the means of each pair of base models, of cells C, (C,)."""
+    low, high = np.empty((2, len(values_Cn)))
+    cells = np.repeat(np.arange(len(values_Cn)), values_Cn.shape[1])
+    means = pd.Series(values_Cn.ravel()).groupby([cells, base_Cn.ravel()]).mean()
+    for alike, bases in statistics.stacks(means.index.get_level_values(0).to_numpy(), len(values_Cn)):
+        low[alike], high[alike] = statistics.student_t(np.asarray(means, np.float64)[bases])
+    return low, high
 
-    The interval ends at the bounds of what is measured, which takes nothing from its coverage.
+
+def _mean_of_known(values_Cn: Floats) -> Floats:
+    """Of those that are not nan; nan where there is none."""
+    there_Cn = ~np.isnan(values_Cn)
+    sums, counts = np.where(there_Cn, values_Cn, 0.0).sum(-1), there_Cn.sum(-1)
+    found: Floats = np.divide(sums, counts, out=np.full(sums.shape, math.nan), where=counts > 0)
+    return found
+
+
+def student_t(values_n: Floats, bounds: tuple[Any, Any] = (0.0, 1.0)) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean, standard deviation and the ends of Student's interval of the mean, along the last axis, (...).
+
+    nan where n is too small. The interval ends at the bounds of what is measured, which takes nothing from its
+    coverage.
     """
-    n = len(values)
-    mean = float(values.mean()) if n else math.nan
-    if n < 2:
-        return mean, math.nan, math.nan, math.nan
-    low, high = statistics.student_t(np.asarray(values, np.float64), level)
-    return mean, float(values.std(ddof=1)), max(bounds[0], float(low)), min(bounds[1], float(high))
+    n = values_n.shape[-1]
+    low, high = statistics.student_t(values_n)
+    mean = values_n.mean(-1) if n else np.full(values_n.shape[:-1], math.nan)
+    sd = values_n.std(-1, ddof=1) if n > 1 else np.full_like(mean, math.nan)
+    return mean, sd, np.maximum(bounds[0], low), np.minimum(bounds[1], high)
 
 
-def _with_trials(members: pd.DataFrame, results: Results) -> pd.DataFrame:
+def _with_trials(members: pa.Table, results: Results) -> pd.DataFrame:
     """The members with the row of `trials` that speaks for each: its COMPLETE attempt, else its latest."""
-    trials = _frame(results.read("trials", where=pc.field("trial_id").isin(members["trial_id"].unique())))
-    trials["complete"] = trials["state"] == "COMPLETE"
-    trials = trials.sort_values(["complete", "attempt"]).drop_duplicates("trial_id", keep="last")
-    joined = members.merge(trials, on="trial_id", how="left", validate="many_to_one")
-    joined["arm"] = joined["arm"].map(json.loads)
-    return joined
-
-
-def _values(members: pd.DataFrame, results: Results) -> pd.DataFrame:
-    complete = members[members["complete"].fillna(False).astype(bool)]
-    where = (pc.field("split") == "test") & pc.field("trial_id").isin(complete["trial_id"].unique())
-    where &= pc.field("metric_version") == METRIC_VERSION
-    metrics = _frame(results.read("metrics", where=where)).dropna(subset="value")  # a GAN reconstructs nothing
-    key = ["trial_id", "metric", "judge_id", "decode"]
-    metrics = metrics.sort_values("attempt").drop_duplicates(key, keep="last")[[*key, "value", "n_eval"]]
-    swapped = metrics["decode"].map({"mean": "sample", "sample": "mean"})
-    others = metrics.assign(decode=swapped).rename(columns={"value": "other"}).drop(columns="n_eval")
-    wanted = complete[["arm_index", "replicate", "trial_id", "judge_id", "decode"]]
-    joined = wanted.merge(metrics, on=["trial_id", "judge_id", "decode"]).merge(others, on=key, how="left")
-    return joined[["arm_index", "replicate", "trial_id", "metric", "value", "n_eval", "other"]]
+    trials = results.read_columns("trials", OF_A_TRIAL)
+    trials = trials.append_column("complete", pc.equal(trials["state"], "COMPLETE").fill_null(False))
+    trials = last_of_each(trials.sort_by([("complete", "ascending"), ("attempt", "ascending")]), ["trial_id"])
+    there = trials["trial_id"].cast(pa.string()).combine_chunks()
+    place = pc.index_in(members["trial_id"].cast(pa.string()).combine_chunks(), value_set=there)
+    for name, column in zip(trials.column_names, trials.take(place).columns, strict=True):
+        members = members if name == "trial_id" else members.append_column(name, column)
+    frame, arms = _frame(members.drop_columns("arm")), members["arm"].combine_chunks()
+    frame["arm"] = np.array([json.loads(arm) for arm in arms.dictionary.to_pylist()], object)[arms.indices.to_numpy()]
+    frame["complete"] = frame["complete"].fillna(False).astype(bool)
+    return frame
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

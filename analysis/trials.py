@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
 
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
@@ -35,14 +34,13 @@ def read_trial(lab: str | Lab, trial_id: str) -> dict[str, Any]:
     The beginning of an id is enough where no other trial has it. Raises LabError for none, and for several.
     """
     results = Results(Lab.of(lab))
-    found = begins_as(trial_id, results.read("trials").column("trial_id").to_pylist())
+    found = begins_as(trial_id, results.read_columns("trials", ["trial_id"])["trial_id"].to_pylist())
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise LabError(f"{Lab.of(lab).location} has {what} '{trial_id}'; `bridgelab show STUDY` lists those of a study")
-    rows = results.read("trials", where=pc.field("trial_id") == found[0]).to_pylist()
+    rows = results.read("trials", where={"trial_id": found}).to_pylist()
     row = max(rows, key=lambda r: (r["state"] == "COMPLETE", r["attempt"]))
-    where = (pc.field("trial_id") == found[0]) & (pc.field("split") == "test")
-    metrics = results.read("metrics", where=where).to_pylist()
+    metrics = results.read("metrics", where={"trial_id": found, "split": ["test"]}).to_pylist()
     values = {(m["decode"], m["metric"]): m["value"] for m in sorted(metrics, key=lambda m: m["attempt"])}
     return {**row, "config": json.loads(row["config"]), "metrics": values}
 

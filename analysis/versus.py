@@ -67,9 +67,9 @@ def _row(name: str, metric: str, of_a: pd.Series[float], of_b: pd.Series[float])
         "mean_a": both["a"].mean(),
         "mean_b": both["b"].mean(),
         "difference": differences_n.mean() if len(both) else np.nan,
-        "ci_low": low,
-        "ci_high": high,
-        "interval": interval,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "interval": str(interval),
         "p": statistics.sign_flip(differences_n),
     }
 

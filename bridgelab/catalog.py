@@ -11,19 +11,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .columns import last_of_each
 from .config import ClassifierConfig, Settings, VAEConfig, canonical
 from .errors import LabError, UnknownNameError
 from .keys import value_in, value_of, with_keys
 from .lab import Lab
 from .replicates import Crossed, check_replicates
-from .results import Results, begins_as
+from .results import SCHEMAS, Results, begins_as
 from .study import Selection, load_study, study_names
 from .wavegan_config import WaveGANConfig
+
+OF_A_RUN = ("study", "study_id", "pair", "preset", "recipe", "definition", "planned_at")
+"""The columns of members that all rows of a run have in common, but for the time of each plan."""
 
 
 def studies_in(lab: str | Lab) -> list[str]:
     """The studies that a lab has members of."""
-    return sorted(set(Results(Lab.of(lab)).read("members")["study"].to_pylist()))
+    return sorted(Results(Lab.of(lab)).read_columns("members", ["study"])["study"].unique().to_pylist())
 
 
 def name_of(lab: str | Lab, study: str) -> str:
@@ -49,7 +53,7 @@ def run_of(lab: str | Lab, wanted: str) -> tuple[str, str | None]:
 
 
 def members_of(lab: str | Lab, study: str, selection: Selection | None = None, study_id: str | None = None) -> pa.Table:
-    """The members of a study's latest run that agrees with the selection: a row an arm and replicate.
+    """The members of a study's latest run that agrees with the selection: a row an arm and replicate, texts coded.
 
     What a selection leaves out, any run agrees with; its number of replicates is the most that are shown.
     Raises LabError where the lab has no such run, InvalidValueError and UnknownNameError for what none can be.
@@ -59,7 +63,7 @@ def members_of(lab: str | Lab, study: str, selection: Selection | None = None, s
     for option, value in (("--seeds", n_replicates), ("--base-seeds", chosen.n_base)):
         check_replicates(option, 1 if value is None else value)
     chosen = replace(chosen, overrides={key: _typed(key, value) for key, value in chosen.overrides.items()})
-    rows = Results(lab).read("members", where=pc.field("study") == study)
+    rows = Results(lab).read_columns("members", SCHEMAS["members"].names, where={"study": [study]})
     found = latest_id(rows, chosen) if study_id is None else study_id
     if found is None and rows.num_rows:
         _name_what_differs(study, rows, chosen)
@@ -75,7 +79,7 @@ def members_of(lab: str | Lab, study: str, selection: Selection | None = None, s
 
 
 def latest_id(members: pa.Table, selection: Selection | None = None) -> str | None:
-    """The study_id of the run that was planned last, of those that agree with a selection."""
+    """The study_id of the run that was planned last, of those that agree with a selection; texts are coded."""
     chosen, latest = selection or Selection(), None
     for row in _runs(members):
         if _agrees(row, chosen) and (latest is None or row["planned_at"] > latest["planned_at"]):
@@ -85,14 +89,15 @@ def latest_id(members: pa.Table, selection: Selection | None = None) -> str | No
 
 def runs_in(lab: str | Lab) -> list[tuple[str, str]]:
     """(study, study_id) of every run that a lab has members of, study by study, the latest run first."""
-    rows = sorted(_runs(Results(Lab.of(lab)).read("members")), key=lambda row: row["planned_at"], reverse=True)
+    members = Results(Lab.of(lab)).read_columns("members", OF_A_RUN)
+    rows = sorted(_runs(members), key=lambda row: row["planned_at"], reverse=True)
     return [(row["study"], row["study_id"]) for row in sorted(rows, key=lambda row: str(row["study"]))]
 
 
 def looks_at(lab: str | Lab, study_id: str) -> tuple[int, ...]:
     """The numbers of replicates that a run has had in turn: more than one where it was extended, maybe after a look."""
-    rows = Results(Lab.of(lab)).read("members", where=pc.field("study_id") == study_id)
-    counts = rows.select(["planned_at", "replicate"]).group_by("planned_at").aggregate([("replicate", "max")])
+    rows = Results(Lab.of(lab)).read_columns("members", ["planned_at", "replicate"], where={"study_id": [study_id]})
+    counts = rows.group_by("planned_at").aggregate([("replicate", "max")])
     found: list[int] = []
     for row in sorted(counts.to_pylist(), key=lambda row: row["planned_at"]):
         if not found or row["replicate_max"] + 1 > found[-1]:
@@ -101,8 +106,9 @@ def looks_at(lab: str | Lab, study_id: str) -> tuple[int, ...]:
 
 
 def _runs(members: pa.Table) -> Iterable[Mapping[str, Any]]:
-    columns = ["study", "study_id", "pair", "preset", "recipe", "definition", "planned_at"]
-    return _distinct(members.select(columns).to_pylist(), "study_id")
+    """The latest row of each run, with the columns OF_A_RUN."""
+    planned = last_of_each(members.select(OF_A_RUN), ["study_id", "planned_at"]).to_pylist()
+    return {row["study_id"]: row for row in sorted(planned, key=lambda row: row["planned_at"])}.values()
 
 
 def _name_what_differs(study: str, members: pa.Table, chosen: Selection) -> None:
@@ -143,18 +149,7 @@ def _set_to(definition: Mapping[str, Any], key: str) -> Any:
     return definition["overrides"].get(key) if settings is None else value_in(settings, key)
 
 
-def _distinct(rows: Iterable[Mapping[str, Any]], key: str) -> Iterable[Mapping[str, Any]]:
-    """The latest row of each."""
-    return {row[key]: row for row in sorted(rows, key=lambda row: row["planned_at"])}.values()
-
-
 def _latest_plan(rows: pa.Table) -> pa.Table:
     """Of rows of one run, the one that was written last for each arm and replicate, in the order of arms."""
-    order = rows.sort_by([("planned_at", "ascending")])
-    places = {(arm, replicate): i for i, (arm, replicate) in enumerate(zip(*_columns(order), strict=True))}
-    kept = order.take(list(places.values()))
+    kept = last_of_each(rows.sort_by([("planned_at", "ascending")]), ["arm_name", "replicate"])
     return kept.sort_by([("arm_index", "ascending"), ("replicate", "ascending")])
-
-
-def _columns(rows: pa.Table) -> tuple[list[Any], list[Any]]:
-    return rows["arm_name"].to_pylist(), rows["replicate"].to_pylist()

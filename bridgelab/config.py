@@ -8,6 +8,7 @@ enter an id; the numerical policy does.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -194,6 +195,12 @@ class Settings:
     judge_a: ClassifierConfig | None = None
     judge_b: ClassifierConfig | None = None
 
+    @functools.cached_property
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values, made once for all trials of an arm."""
+        found: dict[str, Any] = canonical(self)
+        return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
@@ -359,6 +366,11 @@ class Search:
             raise InvalidValueError(f"search '{self.name}': rungs are rising shares between 0 and 1")
 
 
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+_NOTHING = object()
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def other(side: Side) -> Side:
     """The other side of a pair."""
     return "b" if side == "a" else "a"
@@ -370,13 +382,11 @@ def canonical(value: Any) -> Any:
     A field whose metadata has a `neutral` value is left out where it has it: a field that is added
     later, with the behaviour of before as its neutral value, changes no id.
     """
+    if type(value) in _LEAVES:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [
-            f
-            for f in dataclasses.fields(value)
-            if "neutral" not in f.metadata or getattr(value, f.name) != f.metadata["neutral"]
-        ]
-        return {f.name: canonical(getattr(value, f.name)) for f in kept}
+        kept = _neutrals(type(value)).items()
+        return {name: canonical(item) for name, neutral in kept if (item := getattr(value, name)) != neutral}
     if isinstance(value, Mapping):
         return {str(key): canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -384,9 +394,15 @@ def canonical(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def _neutrals(kind: type) -> dict[str, Any]:
+    """The fields of a class, each with its neutral value; where it has none, with one that nothing is equal to."""
+    return {f.name: f.metadata.get("neutral", _NOTHING) for f in dataclasses.fields(kind)}
+
+
 def canonical_json(value: Any) -> str:
     """One line of JSON, the same for equal configurations."""
-    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
+    return _encode(canonical(value))
 
 
 def content_id(stage: str, content: Mapping[str, Any]) -> str:

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from .config import canonical_json
 from .errors import InvalidValueError, LabError, UnknownNameError
 from .lab import Lab
@@ -36,7 +34,7 @@ def exclude(lab: str | Lab, trial_id: str, reason: str, *, take_back: bool = Fal
         raise InvalidValueError(
             "--reason: say why, in a few words; it stands in every table that the trial is left out of"
         )
-    found = begins_as(trial_id, Results(lab).read("trials")["trial_id"].to_pylist())
+    found = begins_as(trial_id, Results(lab).read_columns("trials", ["trial_id"])["trial_id"].to_pylist())
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise LabError(f"{lab.location} has {what} '{trial_id}'; `bridgelab show STUDY` lists those of a study")
@@ -82,7 +80,7 @@ def freeze(lab: str | Lab, resolved: ResolvedStudy) -> dict[str, Any]:
 
 def frozen(lab: str | Lab, study_id: str) -> dict[str, Any] | None:
     """The frozen plan of a run; None where there is none."""
-    rows = Results(Lab.of(lab)).read("frozen", where=pc.field("study_id") == study_id).to_pylist()
+    rows = Results(Lab.of(lab)).read("frozen", where={"study_id": [study_id]}).to_pylist()
     return min(rows, key=lambda row: row["declared_at"], default=None)
 
 
@@ -102,7 +100,7 @@ def bring_in(lab: str | Lab, study: str, pair: str, path: str | Path) -> int:
 
 def brought_in(lab: str | Lab, study: str, pair: str) -> list[dict[str, Any]]:
     """The numbers from elsewhere that stand beside a study on a pair, in the order of arms as they came."""
-    rows = Results(Lab.of(lab)).read("imports", where=pc.field("study") == study).to_pylist()
+    rows = Results(Lab.of(lab)).read("imports", where={"study": [study]}).to_pylist()
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["declared_at"]):
         if row["pair"] == pair:

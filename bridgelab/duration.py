@@ -65,7 +65,7 @@ def makespan(seconds: Iterable[float], n_workers: int) -> float:
 def trial_paces(lab: Lab) -> dict[str, Pace]:
     """By shape, from the latest finished trials of the lab: of this machine, where it has any."""
     columns = ["state", "config", "steps", "train_s", "evaluate_s", "host", "finished_at"]
-    trials = Results(lab).read("trials").select(columns).to_pylist()
+    trials = Results(lab).read_columns("trials", columns).to_pylist()
     done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
     here = socket.gethostname()
     timed: dict[str, dict[bool, list[tuple[float, float]]]] = {}

@@ -62,7 +62,7 @@ def _is_unfinished(lab: Lab) -> bool:
     if any(lab.age_s(path) < GRACE_S for path in begun):
         return True
     failed = {trial_id for trial_id, row in results.latest_attempts().items() if row["state"] == "FAIL"}
-    done, planned = results.evaluated(), results.read("members").select(["trial_id", "judge_id"]).to_pylist()
+    done, planned = results.evaluated(), results.read_columns("members", ["trial_id", "judge_id"]).to_pylist()
     return any(row["trial_id"] not in failed and (row["trial_id"], row["judge_id"]) not in done for row in planned)
 
 
@@ -76,13 +76,13 @@ def collect(lab: Lab, found: list[Garbage]) -> int:
 def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
     results = Results(lab)
     models, latents, bridges = set[str](), set[str](), set[str]()
-    for row in results.read("trials").select(["trial_id", "state", "config"]).to_pylist():
+    for row in results.read_columns("trials", ["trial_id", "state", "config"]).to_pylist():
         spec = json.loads(row["config"])
         latents.update(latents_id_of(spec[side]) for side in ("base_a", "base_b"))
         models.update(model_id_of(spec[side]) for side in ("base_a", "base_b", "judge_a", "judge_b"))
         if row["state"] == "COMPLETE":
             bridges.add(f"{row['trial_id']}.safetensors")
-    for judge_id in set(results.read("metrics")["judge_id"].to_pylist()):
+    for judge_id in results.read_columns("metrics", ["judge_id"])["judge_id"].unique().to_pylist():
         models.update(judge_id.split("+"))
     for name in lab.names("training"):
         yield f"training/{name}", "nobody goes on with this training"

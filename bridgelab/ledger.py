@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import members_of
@@ -60,11 +61,11 @@ def status(
     results = Results(lab)
     making = tuple(one for one in _making(lab) if study_id is None and study in (None, one["study"]))
     try:
-        members = results.read("members") if study is None else members_of(lab, study, selection, study_id)
+        members = _every_member(results) if study is None else members_of(lab, study, selection, study_id)
     except LabError:
         if not making and (study is None or not list(_searches(results, study))):
             raise
-        members = results.read("members").slice(0, 0)  # its models come first, then its run
+        members = _every_member(results).slice(0, 0)  # its models come first, then its run
     wanted = dict.fromkeys(members["trial_id"].to_pylist())
     attempts, packs = results.latest_attempts(), _packs(lab)
     in_packs = {trial_id for pack in packs if pack["live"] for trial_id in pack["trials"]}
@@ -93,8 +94,12 @@ def status(
     )
 
 
+def _every_member(results: Results) -> pa.Table:
+    return results.read_columns("members", ["trial_id"])
+
+
 def _searches(results: Results, study: str | None) -> Iterator[dict[str, Any]]:
-    wanted = None if study is None else pc.field("study") == study
+    wanted = {} if study is None else {"study": [study]}
     rows = results.read("proposals", where=wanted).to_pylist()
     for search_id in dict.fromkeys(row["study_id"] for row in rows):
         own = [row for row in rows if row["study_id"] == search_id]
@@ -149,6 +154,7 @@ def _done(packs: Iterable[Mapping[str, Any]]) -> float:
 def _seconds_left(results: Results, wanted: Iterable[str], n_left: float) -> float | None:
     if n_left <= 0:
         return 0.0
-    trials = results.read("trials", where=pc.field("trial_id").isin(list(wanted)) & (pc.field("state") == "COMPLETE"))
+    finished = {"trial_id": list(wanted), "state": ["COMPLETE"]}
+    trials = results.read_columns("trials", ["train_s", "evaluate_s"], where=finished)
     mean = pc.mean(pc.add(trials["train_s"], trials["evaluate_s"])).as_py()
     return None if mean is None else n_left * mean / available_cpus()

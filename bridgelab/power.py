@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
-
 LEVEL = 0.05
 POWER = 0.8
 
@@ -18,6 +16,8 @@ def can_show(n: int, n_comparisons: int = 0) -> str:
     """
     if n < 2:
         return "one replicate: no interval and no comparison; use --seeds 8 or more"
+    from scipy import special  # takes longer to load than most plans take
+
     half_width = special.stdtrit(n - 1, 1 - LEVEL / 2) / math.sqrt(n)
     smallest_p = 2 / 2**n
     interval = f"95 % intervals reach {half_width:.2f} standard deviations to each side"
@@ -47,6 +47,8 @@ def detectable(n_pairs: int) -> float:
     """
     if n_pairs < 2:
         return math.inf
+    from scipy import special
+
     critical = float(special.stdtrit(n_pairs - 1, 1 - LEVEL / 2))
     low, high = 0.0, 50.0
     for _ in range(60):

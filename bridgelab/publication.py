@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .catalog import latest_id
+from .catalog import OF_A_RUN, latest_id
+from .columns import Where
 from .config import canonical_json
 from .lab import Lab
 from .metrics import METRIC_VERSION
@@ -62,12 +63,12 @@ def publish_members(lab: Lab, resolved: ResolvedStudy) -> None:
 
 
 def _is_latest(lab: Lab, resolved: ResolvedStudy) -> bool:
-    rows = Results(lab).read("members", where=pc.field("study") == resolved.study.name)
+    columns = ["arm_name", "trial_id", "decode"]
+    rows = Results(lab).read_columns("members", [*OF_A_RUN, *columns], where={"study": [resolved.study.name]})
     if latest_id(rows) != resolved.study_id:
         return False
-    there = {
-        (r["arm_name"], r["trial_id"], r["decode"]) for r in rows.to_pylist() if r["study_id"] == resolved.study_id
-    }
+    own = rows.filter(pc.field("study_id") == resolved.study_id)
+    there = set(zip(*(own[name].to_pylist() for name in columns), strict=True))
     return there >= {(m.arm.name, m.trial.trial_id, m.arm.settings.decode) for m in resolved.members}
 
 
@@ -141,11 +142,8 @@ def lost_rows(pack: PackPlan) -> pa.Table:
 
 def keep_best(lab: Lab, resolved: ResolvedStudy, trained: Iterable[str]) -> None:
     """Removes the bridges of `trained` trials, but for each arm's best replicate on validation."""
-    wanted = (
-        (pc.field("metric") == resolved.study.primary_metric)
-        & (pc.field("split") == "validation")
-        & (pc.field("metric_version") == METRIC_VERSION)
-    )
+    metric = resolved.study.primary_metric
+    wanted: Where = {"metric": [metric], "split": ["validation"], "metric_version": [METRIC_VERSION]}
     rows = sorted(Results(lab).read("metrics", where=wanted).to_pylist(), key=lambda row: row["attempt"])
     value = {(row["trial_id"], row["judge_id"], row["decode"]): row["value"] for row in rows}
     best: dict[str, tuple[float, str]] = {}

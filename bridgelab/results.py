@@ -14,11 +14,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .columns import EVERY_ROW, TEXT, Where, coded, last_of_each, selected
 from .config import DECODES
 from .errors import LabError
 from .lab import Lab
@@ -29,7 +28,7 @@ SCHEMA_VERSION = 3
 """Raised with every change of a schema, together with an entry in MIGRATIONS."""
 
 _ID = pa.string()
-_NAME = pa.dictionary(pa.int32(), pa.string())
+_NAME = TEXT
 _CLASS = pa.uint8()
 _WHEN = pa.timestamp("ms", tz="UTC")
 
@@ -164,6 +163,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 }
 
 
+CODED: Mapping[str, pa.Schema] = {table: coded(schema) for table, schema in SCHEMAS.items()}
+"""SCHEMAS as readers compute with them: every text is a dictionary, as Parquet's pages have it."""
+
+
 def _from_1_to_2(table: str, part: pa.Table) -> pa.Table:
     """Version 2 says at which step an adopted pack went on."""
     return _with_nulls(table, part, "resumed_at") if table == "trials" else part
@@ -175,12 +178,11 @@ def _from_2_to_3(table: str, part: pa.Table) -> pa.Table:
 
 
 def _with_nulls(table: str, part: pa.Table, name: str) -> pa.Table:
-    place = SCHEMAS[table].get_field_index(name)
-    return part.add_column(place, SCHEMAS[table].field(name), pa.nulls(part.num_rows, SCHEMAS[table].field(name).type))
+    return part.append_column(CODED[table].field(name), pa.nulls(part.num_rows, CODED[table].field(name).type))
 
 
 MIGRATIONS: Mapping[int, Callable[[str, pa.Table], pa.Table]] = {1: _from_1_to_2, 2: _from_2_to_3}
-"""Version -> what makes the next one of a part: readers do it as they read, and no row is lost."""
+"""Version -> what makes the next one of a part, of CODED: readers do it as they read, and no row is lost."""
 
 MERGED = "part-merged-"
 """How the name of a part begins that stands for others."""
@@ -225,16 +227,28 @@ class Results:
             pq.write_table(data.cast(schema), sink, compression="zstd", write_page_checksum=True)
             self.lab.publish(f"results/{table}/part-{part}.parquet", sink.getvalue())
 
-    def read(self, table: str, *, where: pc.Expression | None = None) -> pa.Table:
+    def read(self, table: str, *, where: Where = EVERY_ROW) -> pa.Table:
         """All rows of a table, without those that repeat another's key; `where` selects rows early.
 
         A part that cannot be read is named in a warning and passed over. Raises LabError for a part
         that a newer bridgelab wrote.
         """
+        return self._read(table, SCHEMAS[table].names, where).cast(SCHEMAS[table])
+
+    def read_columns(self, table: str, columns: Sequence[str], *, where: Where = EVERY_ROW) -> pa.Table:
+        """Some columns of a table, as `read` has them but in one piece, with every text as a dictionary.
+
+        For what is computed from many rows: nothing else is read, and a text that repeats is there once.
+        """
+        return self._read(table, columns, where).select(columns).combine_chunks()
+
+    def _read(self, table: str, columns: Sequence[str], where: Where) -> pa.Table:
+        wanted = list(dict.fromkeys((*columns, *_KEYS[table])))
+        where = {name: frozenset(values) for name, values in where.items()}
         while True:
             names = self.part_names(table)
             try:
-                found = self._read(table, names, where)
+                found = self._read_parts(table, names, wanted, where)
             except LabError:
                 if self.part_names(table) == names:
                     raise
@@ -242,11 +256,11 @@ class Results:
             if not any(name.startswith(MERGED) for name in set(self.part_names(table)) - set(names)):
                 return found
 
-    def _read(self, table: str, names: Sequence[str], where: pc.Expression | None) -> pa.Table:
+    def _read_parts(self, table: str, names: Sequence[str], columns: Sequence[str], where: Where) -> pa.Table:
         parts, absorbed = [], set()
         for name in names:
             try:
-                part = self.read_part(table, name, where)
+                part = self.read_part(table, name, columns, where)
             except DamagedPartError as error:
                 LOG.warning("bridgelab: %s", error)
                 continue
@@ -254,37 +268,34 @@ class Results:
             parts.append((name, part.replace_schema_metadata()))
         kept = [part for name, part in parts if name not in absorbed]
         if not kept:
-            return SCHEMAS[table].empty_table()
+            return CODED[table].empty_table().select(columns)
         return self.without_repeats(table, pa.concat_tables(kept).unify_dictionaries())
 
     @staticmethod
     def without_repeats(table: str, rows: pa.Table) -> pa.Table:
-        """The rows of a table without those that repeat another's key."""
-        return _without_repeats(rows, _KEYS[table])
+        """The rows of a table, as in CODED, without those that repeat another's key."""
+        return last_of_each(rows, _KEYS[table])
 
     def part_names(self, table: str) -> list[str]:
         """The parts of a table."""
         names = self.lab.names(f"results/{table}")
         return [name for name in names if name.startswith("part-") and name.endswith(".parquet")]
 
-    def read_part(self, table: str, name: str, where: pc.Expression | None = None) -> pa.Table:
-        """One part in the present schema. Raises DamagedPartError, and LabError for one from the future."""
+    def read_part(self, table: str, name: str, columns: Sequence[str] = (), where: Where = EVERY_ROW) -> pa.Table:
+        """One part, or some `columns` of it, in the present schema with texts as in CODED.
+
+        Raises DamagedPartError, and LabError for a part from the future.
+        """
         path = f"results/{table}/{name}"
         with self.lab.open(path) as file:
             try:
-                metadata = pq.read_schema(file).metadata or {}
-                version = int(metadata.get(b"bridgelab_schema", b"0"))
+                source = _opened(table, file)
+                version = int((source.schema_arrow.metadata or {}).get(b"bridgelab_schema", b"0"))
                 if version > SCHEMA_VERSION:
                     raise LabError(
                         f"{self.lab.show(path)} is of schema {version}, newer than {SCHEMA_VERSION}; upgrade bridgelab"
                     )
-                file.seek(0)
-                part = pq.read_table(file, filters=where, page_checksum_verification=True)
-                part.validate(full=True)
-                for older in range(version, SCHEMA_VERSION):
-                    part = MIGRATIONS[older](table, part)
-                if not part.schema.equals(SCHEMAS[table]):
-                    raise pa.ArrowInvalid("it has other columns")
+                part = _rows_of(table, source, version, columns or SCHEMAS[table].names, where)
                 absorbed_by(part)
             except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -306,26 +317,26 @@ class Results:
     def latest_attempts(self) -> dict[str, dict[str, Any]]:
         """trial_id -> the row that speaks for the trial: its COMPLETE attempt, else its latest one."""
         columns = ["trial_id", "attempt", "state", "failure_class", "failure_text"]
-        rows = self.read("trials").select(columns).to_pylist()
+        rows = self.read_columns("trials", columns).to_pylist()
         rows.sort(key=lambda row: (row["state"] == "COMPLETE", row["attempt"]))
         return {row["trial_id"]: row for row in rows}
 
     def met(self) -> set[tuple[str, int, int, str]]:
         """(search, generation, rung, trial_id) of every meeting at a rung that is known."""
         columns = ["study_id", "generation", "rung", "trial_id"]
-        return {tuple(row.values()) for row in self.read("proposals").select(columns).to_pylist()}
+        return {tuple(row.values()) for row in self.read_columns("proposals", columns).to_pylist()}
 
     def evaluated(self, metrics: Sequence[str] = METRICS) -> set[tuple[str, str]]:
         """(trial_id, judge_id) of every trial that has some metrics, both decodings, in their present version."""
-        current = (pc.field("split") == "test") & (pc.field("metric_version") == METRIC_VERSION)
-        rows = self.read("metrics", where=current).select(["trial_id", "judge_id", "decode", "metric"])
-        rows = rows.filter(pc.field("decode").is_valid() & pc.field("metric").cast(pa.string()).isin(metrics))
+        current: Where = {"split": ["test"], "metric_version": [METRIC_VERSION], "decode": DECODES, "metric": metrics}
         keys = ["trial_id", "judge_id", "decode", "metric"]
-        distinct = pa.table({name: _plain(rows[name]) for name in keys}).group_by(keys).aggregate([])
-        counts = distinct.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count")]).to_pylist()
+        rows = last_of_each(self.read_columns("metrics", keys, where=current), keys)
+        counts = rows.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count")]).to_pylist()
         return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(metrics)}
 
 
+LARGE = 100_000
+"""So many rows are worth threads; a pack's are not."""
 FEW = 4
 """From so many characters on, the beginning of an id is enough where it is the only one."""
 
@@ -347,14 +358,29 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _without_repeats(rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    position = pa.array(np.arange(rows.num_rows))
-    keyed = pa.table({name: _plain(rows[name]) for name in key} | {"position": position})
-    last = keyed.group_by(list(key), use_threads=False).aggregate([("position", "max")])
-    if last.num_rows == rows.num_rows:
-        return rows
-    return rows.take(last["position_max"].combine_chunks().sort())
+def _opened(table: str, file: Any) -> pq.ParquetFile:
+    """A part, with all texts as dictionaries. Raises what pyarrow raises for something else."""
+    metadata, texts = pq.read_metadata(file), {field.name for field in CODED[table] if field.type == TEXT}
+    there = [name for name in metadata.schema.names if name in texts]
+    return pq.ParquetFile(file, metadata=metadata, read_dictionary=there, page_checksum_verification=True)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+def _rows_of(table: str, source: pq.ParquetFile, version: int, columns: Sequence[str], where: Where) -> pa.Table:
+    """The rows of a part that `where` selects, a row group at a time. Raises pyarrow's errors, and KeyError."""
+    none = pa.Table.from_batches([], source.schema_arrow)
+    if set(_migrated(table, version, none).schema) != set(CODED[table]):
+        raise pa.ArrowInvalid("it has other columns")
+    there = [name for name in none.schema.names if name in {*columns, *where}]
+    found = [_migrated(table, version, none.select(there)).select(columns)]
+    for group in range(source.num_row_groups):
+        is_large = source.metadata.row_group(group).num_rows > LARGE
+        rows = source.read_row_group(group, columns=there, use_threads=is_large).combine_chunks()
+        rows.validate(full=True)
+        found.append(selected(_migrated(table, version, rows), where).select(columns))
+    return pa.concat_tables(found)
+
+
+def _migrated(table: str, version: int, rows: pa.Table) -> pa.Table:
+    for older in range(version, SCHEMA_VERSION):
+        rows = MIGRATIONS[older](table, rows)
+    return rows

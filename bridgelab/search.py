@@ -16,8 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
 from .config import (
     CHUNK_STEPS,
     Categorical,
@@ -195,7 +193,7 @@ def _check_space(search: Search, selection: Selection) -> None:
 
 def read_generations(lab: Lab, search: ResolvedSearch) -> list[Generation]:
     """What a lab has of a search, generation by generation."""
-    rows = Results(lab).read("proposals", where=pc.field("study_id") == search.search_id).to_pylist()
+    rows = Results(lab).read("proposals", where={"study_id": [search.search_id]}).to_pylist()
     rows.sort(key=lambda row: row["rung"])
     members: dict[tuple[int, int], Proposal] = {}
     for row in rows:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import pyarrow.compute as pc
-
 from .board import Met
 from .lab import Lab
 from .lease import BEAT_S
@@ -108,11 +106,7 @@ def _final_scores(lab: Lab, waiting: Generation) -> dict[str, float]:
     """trial_id -> transfer accuracy on all of validation, the mean of both directions."""
     proposals = {p.trial.trial_id: p for p in waiting}
     directions = ("transfer_accuracy_ab", "transfer_accuracy_ba")
-    wanted = (
-        pc.field("trial_id").isin(list(proposals))
-        & (pc.field("split") == "validation")
-        & (pc.field("metric_version") == METRIC_VERSION)
-    )
+    wanted = {"trial_id": proposals, "split": ["validation"], "metric_version": [METRIC_VERSION]}
     found: dict[str, dict[str, float]] = {}
     for row in Results(lab).read("metrics", where=wanted).to_pylist():
         trial = proposals[row["trial_id"]].trial

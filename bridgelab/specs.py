@@ -124,7 +124,7 @@ class TrialSpec:
         """Judges are left out: they label what a bridge made and have no part in making it."""
         s = self.settings
         content = {
-            **({"bridge": s.bridge} if s.system == "bridge" else {"system": s.system}),
+            **({"bridge": s.as_json["bridge"]} if s.system == "bridge" else {"system": s.system}),
             **({"pixels": s.pixels} if s.system in PIXEL_SYSTEMS else {}),
             "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap}
             | ({} if s.class_map is None else {"class_map": s.class_map}),
@@ -143,7 +143,8 @@ class TrialSpec:
     @cached_property
     def shape(self) -> str:
         """Trials of equal shape can be in one pack."""
-        return shape_of(canonical(self))
+        sides = {name: {"domain": base.domain} for name, base in (("base_a", self.base_a), ("base_b", self.base_b))}
+        return shape_of({"settings": self.settings.as_json, **sides})
 
     @property
     def judge_id(self) -> str:

@@ -32,7 +32,7 @@ from .keys import KEYS, value_of, with_keys
 from .metrics import METRICS
 from .replicates import MOST_REPLICATES, Crossed, Seeds, check_replicates
 from .sides import base_model, check_widths, judge, n_labelled_of, of_one_width
-from .specs import Arm, TrialSpec
+from .specs import Arm, ModelSpec, TrialSpec
 from .user_file import UserFile, read_user_file
 from .wavegan_config import WaveGANConfig
 
@@ -104,6 +104,8 @@ class ResolvedStudy:
     "how many pairs of base models the replicates share; None: each has its own"
     crossed: Crossed | None = None
     "the design of the replicates, where it is more than one index"
+    _models: dict[ModelSpec, ModelSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
+    "of equal models the one that all trials share, so that its ids are worked out once"
 
     @property
     def pair_name(self) -> str:
@@ -186,13 +188,16 @@ class ResolvedStudy:
         seed_a, seed_b = (2 * base, 2 * base + 1) if a.name == b.name else (base, base)
         return TrialSpec(
             settings=settings,
-            base_a=base_model(a, "a", settings, seed_a),
-            base_b=base_model(b, "b", settings, seed_b),
-            judge_a=judge(a, "a", settings),
-            judge_b=judge(b, "b", settings),
+            base_a=self._shared(base_model(a, "a", settings, seed_a)),
+            base_b=self._shared(base_model(b, "b", settings, seed_b)),
+            judge_a=self._shared(judge(a, "a", settings)),
+            judge_b=self._shared(judge(b, "b", settings)),
             label_seed=seeds.label,
             bridge_seed=seeds.bridge,
         )
+
+    def _shared(self, model: ModelSpec) -> ModelSpec:
+        return self._models.setdefault(model, model)
 
     def seeds(self, replicate: int) -> Seeds:
         """Of a replicate."""

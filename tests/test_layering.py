@@ -23,6 +23,7 @@ ORDER = [
     "bridgelab.lab",
     "bridgelab.weights",
     "bridgelab.lease",
+    "bridgelab.columns",
     "bridgelab.results",
     "bridgelab.domains.logmel",
     "bridgelab.domains",
@@ -125,7 +126,7 @@ MAY_IMPORT = {
     "search_spaces": {"bridgelab.config"},
     "analysis": {
         f"bridgelab.{name}"
-        for name in ("catalog", "declarations", "errors", "lab", "metrics", "replicates", "results", "study")
+        for name in ("catalog", "columns", "declarations", "errors", "lab", "metrics", "replicates", "results", "study")
     },
 }
 ONLY_HERE = {

@@ -17,7 +17,7 @@ from bridgelab.errors import LabError
 from bridgelab.housekeeping import compact
 from bridgelab.lab import Lab
 from bridgelab.metrics import METRIC_VERSION, METRICS
-from bridgelab.results import SCHEMAS, Results
+from bridgelab.results import CODED, SCHEMAS, Results
 
 
 @pytest.mark.parametrize("table", SCHEMAS)
@@ -37,6 +37,51 @@ def test_every_table_takes_nulls_and_reads_empty(lab: Lab, table: str) -> None:
     results.write(table, "a", [dict.fromkeys(SCHEMAS[table].names)])
     results.write(table, "b", rows_of(table, 1))
     assert results.read(table).num_rows == 2
+
+
+@pytest.mark.parametrize("table", SCHEMAS)
+def test_some_columns_are_those_of_all_in_one_piece_with_texts_as_dictionaries(lab: Lab, table: str) -> None:
+    results, rows = Results(lab), rows_of(table, 6)
+    for part in range(3):
+        results.write(table, str(part), rows[2 * part : 2 * part + 2])
+    for columns in (SCHEMAS[table].names[::-2], SCHEMAS[table].names[1:2], SCHEMAS[table].names):
+        found = results.read_columns(table, columns)
+        assert found.to_pylist() == results.read(table).select(columns).to_pylist()
+        assert found.schema.equals(pa.schema([CODED[table].field(name) for name in columns]))
+        assert {column.num_chunks for column in found.columns} == {1}
+
+
+def test_rows_are_repeats_by_their_key_whichever_columns_are_read(lab: Lab) -> None:
+    results, rows = Results(lab), rows_of("metrics", 3)
+    results.write("metrics", "a", rows)
+    results.write("metrics", "b", [{**row, "metric_version": 9} for row in rows])
+    assert results.read_columns("metrics", ["value"]).num_rows == 6
+    results.write("metrics", "c", [{**row, "value": -1.0} for row in rows[:2]])
+    assert sorted(results.read_columns("metrics", ["value"])["value"].to_pylist())[:3] == [-1.0, -1.0, rows[0]["value"]]
+
+
+def test_rows_are_selected_by_columns_that_are_not_read_and_by_those_of_later_schemas() -> None:
+    results = Results(Lab(VERSION_1))
+    where = {"split": ["test"], "metric": ["transfer_accuracy_ab", "transfer_accuracy_ba"]}
+    found = results.read_columns("metrics", ["value", "decode"], where=where)
+    rows = results.read("metrics").to_pylist()
+    expected = [row for row in rows if row["split"] == "test" and row["metric"] in where["metric"]]
+    assert found["value"].to_pylist() == [row["value"] for row in expected]
+    assert found["decode"].null_count == found.num_rows == 10
+    assert results.read("metrics", where={"decode": ["mean"]}).num_rows == 0
+
+
+def test_damage_to_a_column_that_is_not_read_hides_no_row(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    Results(lab).write("trials", "a", rows_of("trials", 3))
+    path = Path(lab.address) / "results/trials/part-a.parquet"
+    data, config = bytearray(path.read_bytes()), pq.ParquetFile(path).metadata.row_group(0).column(5)
+    assert config.path_in_schema == "config"
+    data[config.dictionary_page_offset + config.total_compressed_size // 2] ^= 1
+    path.write_bytes(data)
+    assert Results(lab).read_columns("trials", ["trial_id"]).num_rows == 3
+    assert caplog.text == ""
+    assert Results(lab).read("trials").num_rows == 0
+    assert "part-a.parquet is not a part of results" in caplog.text
 
 
 def test_a_part_that_is_written_twice_counts_once(lab: Lab) -> None:

@@ -94,6 +94,15 @@ def test_all_arms_of_a_replicate_share_base_models_and_seeds() -> None:
         assert len(shared) == 1
 
 
+def test_trials_that_share_their_models_have_the_ids_that_they_have_alone() -> None:
+    trials = [member.trial for member in resolve("component_ablation", Selection(n_replicates=2)).members]
+    assert len({id(model) for t in trials for model in (t.base_a, t.base_b, t.judge_a, t.judge_b)}) == 5
+    for trial in trials:
+        alone = trial_of(json.loads(canonical_json(trial)))
+        assert (trial.trial_id, trial.judge_id, trial.shape) == (alone.trial_id, alone.judge_id, alone.shape)
+        assert (trial.base_a.latents_id, trial.base_b.model_id) == (alone.base_a.latents_id, alone.base_b.model_id)
+
+
 def test_base_seeds_are_shared_by_replicates_in_turn() -> None:
     members = resolve("label_efficiency", Selection(n_replicates=5, n_base=2)).members
     assert {m.replicate: m.trial.base_a.seed for m in members} == {0: 0, 1: 2, 2: 0, 3: 2, 4: 0}

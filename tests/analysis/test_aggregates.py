@@ -69,3 +69,19 @@ def test_the_bootstrap_is_scipys() -> None:
     low, high = statistics.percentile(lambda v: v.mean(-1), [values], n_resamples=20_000)
     theirs = stats.bootstrap((values,), np.mean, method="percentile", rng=3, n_resamples=20_000).confidence_interval
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_an_improvement_is_bootstrapped_as_by_resampling_the_scores(lab, fill) -> None:
+    scores = {"vanilla": A, "full": B}
+    fill(
+        "component_ablation",
+        lambda arm, i, metric: round(scores.get(arm, B)[i][int(metric.endswith("ba"))], 1),  # with ties
+        n_replicates=8,
+    )
+    found = analysis.aggregate(analysis.read_run(lab, "component_ablation")).set_index("arm_name")
+
+    def improvement(a_RnT: np.ndarray, b_RnT: np.ndarray) -> np.ndarray:
+        return statistics.probability_of_improvement(a_RnT.swapaxes(1, 2), b_RnT.swapaxes(1, 2)).mean(-1)
+
+    low, high = statistics.percentile(improvement, [np.round(A, 1), np.round(B, 1)])
+    assert (found.loc["vanilla", "improvement_low"], found.loc["vanilla", "improvement_high"]) == (low, high)

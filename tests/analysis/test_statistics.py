@@ -107,3 +107,27 @@ def test_replicates_that_agree_have_an_interval_without_width() -> None:
     assert statistics.studentized(np.full(8, 0.5)) == (0.5, 0.5)
     assert statistics.skewness(np.full(8, 0.5)) == 0.0
     assert statistics.over_items(np.full(8, 0.5), np.full(9, 0.5)) == (0.5, 0.5)
+
+
+def test_many_studies_at_once_are_each_as_by_itself(rng: np.random.Generator) -> None:
+    for n in (0, 1, 2, 3, 8, 99, 100):
+        values_Sn = np.concatenate([rng.normal(0.5, 0.1, (20, n)), rng.exponential(0.2, (20, n)), np.ones((2, n))])
+        low, high, kind = statistics.preferred(values_Sn)
+        bimodal = statistics.is_bimodal(values_Sn)
+        for s, values_n in enumerate(values_Sn):
+            alone = statistics.preferred(values_n)
+            assert (kind[s], bimodal[s]) == (alone[2], statistics.is_bimodal(values_n))
+            np.testing.assert_array_equal((low[s], high[s]), alone[:2])
+        assert set(kind) == ({"t", "studentized"} if n in (8, 99) else {"t"} if n != 3 else set(kind))
+
+
+def test_rows_are_stacked_by_place_in_their_order() -> None:
+    places = np.array([3, 0, 3, 1, 0, 3, 1])
+    stacks = {tuple(alike): rows.tolist() for alike, rows in statistics.stacks(places, 5)}
+    assert stacks == {(2, 4): [[], []], (0, 1): [[1, 4], [3, 6]], (3,): [[0, 2, 5]]}
+    assert [alike.tolist() for alike, _ in statistics.stacks(np.array([], int), 2)] == [[0, 1]]
+
+
+def test_it_is_counted_how_often_each_value_is_drawn() -> None:
+    times_Rn = statistics.times_drawn(np.array([[0, 0, 2], [1, 2, 1]]))
+    assert times_Rn.tolist() == [[2, 0, 1], [0, 2, 1]]

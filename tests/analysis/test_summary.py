@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
@@ -19,7 +18,7 @@ def by_replicate(arm: str, replicate: int, metric: str) -> float:
 
 
 def test_the_interval_is_students_t() -> None:
-    values = pd.Series([0.91, 0.95, 0.93, 0.97, 0.92])
+    values = np.array([0.91, 0.95, 0.93, 0.97, 0.92])
     mean, sd, low, high = student_t(values)
     expected = stats.t.interval(0.95, 4, loc=values.mean(), scale=stats.sem(values))
     assert (low, high) == pytest.approx(expected)
@@ -27,22 +26,22 @@ def test_the_interval_is_students_t() -> None:
 
 
 def test_one_value_has_a_mean_and_no_interval_and_none_has_neither() -> None:
-    assert student_t(pd.Series([0.5]))[0] == 0.5
-    assert math.isnan(student_t(pd.Series([0.5]))[2])
-    assert math.isnan(student_t(pd.Series([], dtype=float))[0])
+    assert student_t(np.array([0.5]))[0] == 0.5
+    assert math.isnan(student_t(np.array([0.5]))[2])
+    assert math.isnan(student_t(np.array([]))[0])
 
 
 def test_the_interval_covers_the_mean_of_normal_replicates_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(2000):
-        _, _, low, high = student_t(pd.Series(0.5 + 0.05 * rng.normal(size=8)))
+        _, _, low, high = student_t(0.5 + 0.05 * rng.normal(size=8))
         covered += low <= 0.5 <= high
     assert 0.93 < covered / 2000 < 0.97
 
 
 def test_the_interval_of_an_accuracy_ends_at_0_and_1() -> None:
-    _, _, low, high = student_t(pd.Series([0.1, 0.9]))
+    _, _, low, high = student_t(np.array([0.1, 0.9]))
     assert (low, high) == (0.0, 1.0)
 
 
@@ -103,3 +102,27 @@ def test_a_smaller_run_takes_no_replicate_away(lab, fill) -> None:
 def test_a_lab_without_the_run_says_what_to_do(lab) -> None:
     with pytest.raises(LabError, match="bridgelab sweep label_efficiency"):
         analysis.read_run(lab, "label_efficiency")
+
+
+def test_cells_of_any_number_of_values_are_each_as_by_itself(lab, fill) -> None:
+    rng = np.random.default_rng(0)
+    drawn = {}
+
+    def value(arm: str, replicate: int, metric: str) -> float:
+        return drawn.setdefault((arm, replicate, metric), float(np.round(rng.beta(8, 2), 3)))
+
+    failed = [("n_labels=0", i) for i in range(12)] + [("n_labels=10", i) for i in range(4)] + [("n_labels=all", 7)]
+    fill("label_efficiency", value, n_replicates=12, n_base=5, failed=tuple(failed))
+    run = analysis.read_run(lab, "label_efficiency")
+    found = analysis.summarize(run)
+    assert set(found["n"]) == {0, 8, 11, 12}
+    for row in found.to_dict("records"):
+        of_cell = run.values[(run.values["arm_index"] == row["arm_index"]) & (run.values["metric"] == row["metric"])]
+        values = of_cell["value"]
+        assert values.tolist() == [v for (a, _, m), v in drawn.items() if (a, m) == (row["arm_name"], row["metric"])]
+        expected = (values.mean(), values.std(), values.median(), of_cell["other"].mean())
+        np.testing.assert_array_equal([row[k] for k in ("mean", "sd", "median", "mean_other_decode")], expected)
+        assert row["n_base"] == len(set(of_cell["replicate"] % 5))
+        by_base = values.groupby(of_cell["replicate"] % 5).mean().to_numpy()
+        between = student_t(by_base)[2:] if 4 <= len(by_base) < len(values) else (math.nan, math.nan)
+        np.testing.assert_array_almost_equal((row["base_low"], row["base_high"]), between, decimal=12)

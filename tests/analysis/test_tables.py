@@ -121,3 +121,9 @@ def test_tables_of_other_data_say_that_the_papers_numbers_do_not_compare(lab, fi
     assert all(row["paper"] is None for row in json.loads(analysis.render(run, "json")))
     assert "0.339" in paper.context("label_efficiency")
     assert tables.caption(run).startswith("label_efficiency · digits-digits")
+
+
+def test_json_is_indented_as_by_python(lab, fill) -> None:
+    fill("component_ablation", lambda arm, i, metric: 0.5 + 0.1 * i, failed=(("vanilla", 0), ("vanilla", 1)))
+    text = analysis.render(analysis.read_run(lab, "component_ablation"), "json")
+    assert text == json.dumps(json.loads(text), indent=2)
