@@ -237,8 +237,8 @@ def main() -> None:
     for row in rows:
         print("{baseline:<13} {seconds:6.1f} s  {ratio:5.2f} [{ratio_low:.2f}, {ratio_high:.2f}]".format(**row))
     print(
-        "overhead {per_trial_ms:.0f} ms a trial beyond its training, {per_trial_beyond_evaluation_ms:.0f} ms beyond its "
-        "evaluation too, {trials} tiny trials in {seconds:.1f} s".format(**beyond)
+        "overhead {per_trial_ms:.0f} ms a trial beyond its training, {per_trial_beyond_evaluation_ms:.0f} ms beyond "
+        "its evaluation too; {trials} tiny trials in {seconds:.1f} s".format(**beyond)
     )
 
 
