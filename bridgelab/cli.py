@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -357,6 +358,8 @@ app.command("import")(declaring.import_)
 def main() -> None:
     """The entry point: errors become one line on stderr and an exit status."""
     command = typer.main.get_command(app)
+    # Arrow's own choice gives memory back between any two columns; to take it anew costs more than to decode them.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: packs are let go of
     try:
         status = command.main(prog_name="bridgelab", standalone_mode=False)

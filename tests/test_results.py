@@ -64,7 +64,9 @@ def test_rows_are_selected_by_columns_that_are_not_read_and_by_those_of_later_sc
     results = Results(Lab(VERSION_1))
     where = {"split": ["test"], "metric": ["transfer_accuracy_ab", "transfer_accuracy_ba"]}
     found = results.read_columns("metrics", ["value", "decode"], where=where)
-    expected = [r for r in results.read("metrics").to_pylist() if r["split"] == "test" and r["metric"] in where["metric"]]
+    expected = [
+        r for r in results.read("metrics").to_pylist() if r["split"] == "test" and r["metric"] in where["metric"]
+    ]
     assert found["value"].to_pylist() == [row["value"] for row in expected]
     assert found["decode"].null_count == found.num_rows == 10
     assert results.read("metrics", where={"decode": ["mean"]}).num_rows == 0
