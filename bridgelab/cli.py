@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shlex
 import signal
@@ -372,6 +373,7 @@ def main() -> None:
         status = INTERRUPTED
     if status == INTERRUPTED:  # some versions of typer catch the interrupt themselves
         typer.echo("bridgelab: interrupted; what is finished is kept, and the same command goes on", err=True)
+    gc.freeze()  # all memory goes at once: nothing is gained by looking for cycles in a table of many trials first
     sys.exit(status)
 
 
