@@ -77,7 +77,7 @@ def _compared(arms_AR: NDArray[np.float64], reference_1R: NDArray[np.float64]) -
             "ci_low": low,
             "ci_high": high,
             "interval": interval,
-            "p": [statistics.sign_flip(differences_n) for differences_n in differences],
+            "p": statistics.sign_flip(differences),
             "bimodal": statistics.is_bimodal(ours) | statistics.is_bimodal(theirs),
         }
         parts.append(pd.DataFrame(columns, index=arms))

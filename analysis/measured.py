@@ -1,12 +1,13 @@
 """What was measured of a run's trials: of the rows of `metrics` those that its members stand for.
 
-Shapes: M members, D decodings and none of them, K metrics, R rows, T trials, J judges. A place of -1 is the last
-one, and of none.
+Shapes: M members and nobody, D decodings and none of them, K metrics, R rows. There may be millions of rows: each
+column of them is numbers of 32 bits.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,12 @@ from bridgelab.metrics import METRIC_VERSION
 from bridgelab.results import Results
 
 DECODES = ["mean", "sample"]
-OTHER = np.array([1, 0, -1])
-"""The other decoding of each; of none, as before both were kept, none."""
+NO_DECODE = 2
+"""As before both were kept."""
+OTHER = np.array([1, 0, NO_DECODE])
+"""The other decoding of each."""
 
-Places = NDArray[np.intp]
+Places = NDArray[np.int32]
 
 
 def values_of(members: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -35,44 +38,52 @@ def values_of(members: pd.DataFrame, results: Results) -> pd.DataFrame:
     columns = ["trial_id", "judge_id", "decode", "metric", "attempt", "value", "n_eval"]
     rows = results.read_columns("metrics", columns, where=where)
     metrics = rows["metric"].unique().to_pylist()
-    member_M, member_R = _members(members, rows)
-    decode_M = pd.Index(DECODES).get_indexer(pd.Index(members["decode"]))
-    values_MDK = np.full((len(members), len(OTHER), len(metrics)), math.nan)
+    keeper_M, cell_R = _cells(members, rows, metrics)
+    values_MDK = np.full((len(members) + 1, len(OTHER), len(metrics)), math.nan)
     n_eval_MDK = np.zeros(values_MDK.shape, np.int32)
-    places = member_R, _places(rows["decode"], DECODES), _places(rows["metric"], metrics)
-    cell_R = np.ravel_multi_index(places, values_MDK.shape, mode="wrap")
-    attempt_R, value_R, n_eval_R = (rows[name].to_numpy() for name in ("attempt", "value", "n_eval"))
-    for attempt in np.unique(attempt_R):
-        found = (member_R >= 0) & ~np.isnan(value_R) & (attempt_R == attempt)
-        values_MDK.flat[cell_R[found]], n_eval_MDK.flat[cell_R[found]] = value_R[found], n_eval_R[found]
-    member, metric = np.nonzero(~np.isnan(values_MDK[member_M, decode_M]))
-    own, decode, trials = member_M[member], decode_M[member], members["trial_id"]
+    value_of, n_eval_of = values_MDK.reshape(-1), n_eval_MDK.reshape(-1)
+    value_R, n_eval_R, attempt_R = (rows[name].to_numpy() for name in ("value", "n_eval", "attempt"))
+    for attempt in sorted(rows["attempt"].unique().to_pylist()):
+        found = (attempt_R == attempt) & ~np.isnan(value_R)
+        value_of[cell_R[found]], n_eval_of[cell_R[found]] = value_R[found], n_eval_R[found]
+    decode_M = _places(pa.chunked_array([pa.array(members["decode"], pa.string()).dictionary_encode()]), DECODES)
+    member, metric = np.nonzero(~np.isnan(values_MDK[keeper_M, decode_M]))
+    keeper, decode, (trial_M, trials) = keeper_M[member], decode_M[member], pd.factorize(members["trial_id"])
     return pd.DataFrame(
         {
             "arm_index": members["arm_index"].to_numpy()[member],
             "replicate": members["replicate"].to_numpy()[member],
-            "trial_id": pd.Categorical(trials, categories=trials.unique()).take(member),
+            "trial_id": pd.Categorical.from_codes(trial_M[member], trials),
             "metric": pd.Categorical(metrics, categories=sorted(metrics)).take(metric),
-            "value": values_MDK[own, decode, metric],
-            "n_eval": n_eval_MDK[own, decode, metric],
-            "other": values_MDK[own, OTHER[decode], metric],
+            "value": values_MDK[keeper, decode, metric],
+            "n_eval": n_eval_MDK[keeper, decode, metric],
+            "other": values_MDK[keeper, OTHER[decode], metric],
         }
     )
 
 
-def _members(members: pd.DataFrame, rows: pa.Table) -> tuple[Places, Places]:
-    """For each member, and for each row, the member that keeps the values of its trial under its judges."""
+def _cells(members: pd.DataFrame, rows: pa.Table, metrics: Sequence[str]) -> tuple[Places, Places]:
+    """For each member who keeps its values, since some stand for one trial; for each row its cell in (M, D, K)."""
     trial_M, trials = pd.factorize(members["trial_id"])
     judge_M, judges = pd.factorize(members["judge_id"])
-    keeper_TJ = np.full((len(trials) + 1, len(judges) + 1), -1)
+    keeper_TJ = np.full((len(trials) + 1, len(judges) + 1), len(members), np.int32)
     keeper_TJ[trial_M, judge_M] = np.arange(len(members))
-    trial_R, judge_R = _places(rows["trial_id"], trials), _places(rows["judge_id"], judges)
-    return keeper_TJ[trial_M, judge_M], keeper_TJ[trial_R, judge_R]
+    cell_R = _places(rows["trial_id"], trials)
+    cell_R *= len(judges) + 1
+    cell_R += _places(rows["judge_id"], judges)
+    cell_R = keeper_TJ.ravel()[cell_R]
+    for place_R, n in (
+        (_places(rows["decode"], DECODES), len(OTHER)),
+        (_places(rows["metric"], metrics), len(metrics)),
+    ):
+        cell_R *= n
+        cell_R += place_R
+    return keeper_TJ[trial_M, judge_M], cell_R
 
 
 def _places(texts: pa.ChunkedArray, names: object) -> Places:
-    """The place of each text among some names."""
-    whole = texts.combine_chunks()
-    places = pc.index_in(whole.dictionary, value_set=pa.array(names, pa.string())).fill_null(-1).to_numpy()
-    found: Places = np.append(places, -1)[whole.indices.fill_null(len(places)).to_numpy()].astype(np.intp)
+    """The place of each text among some names; after the last one where it is none of them."""
+    whole, known = texts.combine_chunks(), pa.array(names, pa.string())
+    places = pc.index_in(whole.dictionary, value_set=known).fill_null(len(known)).to_numpy()
+    found: Places = np.append(places, np.int32(len(known)))[whole.indices.fill_null(len(places)).to_numpy()]
     return found

@@ -112,6 +112,13 @@ def summarize(run: Run) -> pd.DataFrame:
     return _summarized(run).copy()
 
 
+COLUMNS = (
+    *("arm_index", "arm_name", "metric", "n", "n_base", "n_planned", "n_eval", "n_nan", "mean", "sd"),
+    *("ci_low", "ci_high", "interval", "interval_low", "interval_high", "median", "bimodal"),
+    *("base_low", "base_high", "decode", "mean_other_decode"),
+)
+
+
 @functools.lru_cache(maxsize=8)
 def _summarized(run: Run) -> pd.DataFrame:
     """Worked out once a run: a report asks for it at every turn."""
@@ -132,13 +139,6 @@ def _summarized(run: Run) -> pd.DataFrame:
         parts.append(pd.DataFrame(known, index=cells))
     each = arms.merge(pd.Series(metrics, name="metric"), how="cross").join(pd.concat(parts))
     return each[list(COLUMNS)]
-
-
-COLUMNS = (
-    *("arm_index", "arm_name", "metric", "n", "n_base", "n_planned", "n_eval", "n_nan", "mean", "sd"),
-    *("ci_low", "ci_high", "interval", "interval_low", "interval_high", "median", "bimodal"),
-    *("base_low", "base_high", "decode", "mean_other_decode"),
-)
 
 
 def _arms(members: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import shlex
 import signal
 import sys
@@ -360,6 +362,8 @@ app.command("import")(declaring.import_)
 def main() -> None:
     """The entry point: errors become one line on stderr and an exit status."""
     command = typer.main.get_command(app)
+    # Arrow's own choice gives memory back between any two columns; to take it anew costs more than to decode them.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: packs are let go of
     try:
         status = command.main(prog_name="bridgelab", standalone_mode=False)
@@ -372,6 +376,7 @@ def main() -> None:
         status = INTERRUPTED
     if status == INTERRUPTED:  # some versions of typer catch the interrupt themselves
         typer.echo("bridgelab: interrupted; what is finished is kept, and the same command goes on", err=True)
+    gc.freeze()  # all memory goes at once: nothing is gained by looking for cycles in a table of many trials first
     sys.exit(status)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -26,14 +28,18 @@ def coded(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, schema.metadata)
 
 
-def selected(rows: pa.Table, where: Where) -> pa.Table:
-    """The rows that have one of the values in each of the columns."""
-    for name, values in where.items():
-        column = _encoded(rows[name])
-        is_one = [value in values for value in column.dictionary.to_pylist()]
-        if column.null_count or not all(is_one):
-            rows = rows.filter(pa.array(is_one, pa.bool_()).take(column.indices))
-    return rows
+def selected(rows: pa.Table, where: Where, columns: Sequence[str]) -> pa.Table:
+    """Some columns of the rows that `where` selects."""
+    masks = [mask for name, values in where.items() if (mask := _mask(rows[name], values)) is not None]
+    rows = rows.select(columns)
+    return rows.filter(functools.reduce(pc.and_, masks)) if masks else rows
+
+
+def _mask(column: pa.ChunkedArray, values: Collection[Any]) -> pa.BooleanArray | None:
+    """Which rows have one of the values; None where all have."""
+    whole = _encoded(column)
+    is_one = [value in values for value in whole.dictionary.to_pylist()]
+    return pa.array(is_one, pa.bool_()).take(whole.indices) if whole.null_count or not all(is_one) else None
 
 
 def last_of_each(rows: pa.Table, key: Sequence[str]) -> pa.Table:

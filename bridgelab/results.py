@@ -240,21 +240,21 @@ class Results:
 
         For what is computed from many rows: nothing else is read, and a text that repeats is there once.
         """
-        return self._read(table, columns, where).select(columns).combine_chunks()
+        return self._read(table, columns, where).select(columns)
 
     def _read(self, table: str, columns: Sequence[str], where: Where) -> pa.Table:
-        wanted = list(dict.fromkeys((*columns, *_KEYS[table])))
         where = {name: frozenset(values) for name, values in where.items()}
+        key = [name for name in _KEYS[table] if len(where.get(name, ())) != 1]
         while True:
             names = self.part_names(table)
             try:
-                found = self._read_parts(table, names, wanted, where)
+                found = self._read_parts(table, names, list(dict.fromkeys((*columns, *key))), where)
             except LabError:
                 if self.part_names(table) == names:
                     raise
                 continue  # parts were merged under our eyes
             if not any(name.startswith(MERGED) for name in set(self.part_names(table)) - set(names)):
-                return found
+                return last_of_each(found, key)
 
     def _read_parts(self, table: str, names: Sequence[str], columns: Sequence[str], where: Where) -> pa.Table:
         parts, absorbed = [], set()
@@ -269,7 +269,7 @@ class Results:
         kept = [part for name, part in parts if name not in absorbed]
         if not kept:
             return CODED[table].empty_table().select(columns)
-        return self.without_repeats(table, pa.concat_tables(kept).unify_dictionaries())
+        return pa.concat_tables(kept).unify_dictionaries().combine_chunks()
 
     @staticmethod
     def without_repeats(table: str, rows: pa.Table) -> pa.Table:
@@ -376,7 +376,7 @@ def _rows_of(table: str, source: pq.ParquetFile, version: int, columns: Sequence
         is_large = source.metadata.row_group(group).num_rows > LARGE
         rows = source.read_row_group(group, columns=there, use_threads=is_large).combine_chunks()
         rows.validate(full=True)
-        found.append(selected(_migrated(table, version, rows), where).select(columns))
+        found.append(selected(_migrated(table, version, rows), where, columns))
     return pa.concat_tables(found)
 
 

@@ -46,10 +46,11 @@ def test_of_rows_that_share_a_key_the_last_one_stays_in_its_place(most: int, row
 @given(rows=rows_of_keys)
 def test_rows_are_selected_by_the_values_that_each_column_has(rows: list[dict[str, Any]]) -> None:
     table = table_of(rows)
-    found = selected(table, {"text": ["a", "c", "none has it"], "number": {0, -7}})
-    assert found.to_pylist() == [r for r in table.to_pylist() if r["text"] in ("a", "c") and r["number"] in (0, -7)]
-    assert selected(table, {}).to_pylist() == table.to_pylist()
-    assert selected(table, {"when": []}).num_rows == 0
+    found = selected(table, {"text": ["a", "c", "none has it"], "number": {0, -7}}, ["place", "text"])
+    expected = [row for row in table.to_pylist() if row["text"] in ("a", "c") and row["number"] in (0, -7)]
+    assert found.to_pylist() == [{"place": row["place"], "text": row["text"]} for row in expected]
+    assert selected(table, {}, SCHEMA.names).equals(table)
+    assert selected(table, {"when": []}, ["place"]).num_rows == 0
 
 
 def test_only_texts_are_coded() -> None:

@@ -113,11 +113,12 @@ def test_many_studies_at_once_are_each_as_by_itself(rng: np.random.Generator) ->
     for n in (0, 1, 2, 3, 8, 99, 100):
         values_Sn = np.concatenate([rng.normal(0.5, 0.1, (20, n)), rng.exponential(0.2, (20, n)), np.ones((2, n))])
         low, high, kind = statistics.preferred(values_Sn)
-        bimodal = statistics.is_bimodal(values_Sn)
+        bimodal, p = statistics.is_bimodal(values_Sn), statistics.sign_flip(values_Sn - 0.5)
         for s, values_n in enumerate(values_Sn):
             alone = statistics.preferred(values_n)
             assert (kind[s], bimodal[s]) == (alone[2], statistics.is_bimodal(values_n))
             np.testing.assert_array_equal((low[s], high[s]), alone[:2])
+            np.testing.assert_array_equal(p[s], statistics.sign_flip(values_n - 0.5))
         assert set(kind) == ({"t", "studentized"} if n in (8, 99) else {"t"} if n != 3 else set(kind))
 
 
