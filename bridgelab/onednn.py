@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 AVAILABLE = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-WIDE = 96 * 96
+WIDE = 8192
 """Elements of a weight from which on oneDNN is the faster one, a call for each product included."""
 
 
