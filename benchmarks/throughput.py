@@ -286,6 +286,8 @@ def main() -> None:
     parser.add_argument("--members", type=int, help="of a pack; by the shape where not given")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     chosen = parser.parse_args()
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no CUDA device here; leave it out")
     rows = []
     for precision in chosen.dtype or ("float32", "bfloat16"):
         for shape in chosen.shape or SHAPES:

@@ -41,5 +41,8 @@ def _of_the_machine() -> float:
 
 def _of_the_group() -> float:
     with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
-        return float(int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text()))
+        most, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        cached = int(stat.get("inactive_file", 0)) + int(stat.get("active_file", 0))  # given back when it is needed
+        return float(most - used + cached)
     return math.inf

@@ -260,6 +260,7 @@ def _adopted(lab: Lab, entries: Iterable[Entry], leg: Leg | None) -> tuple[PackP
     for manifest in manifests(lab):
         if wanted.keys() >= set(manifest["trials"]):
             pack = PackPlan(tuple(wanted[trial_id] for trial_id in manifest["trials"]), leg)
+            # A pack of an older version may hold members that are packed apart now.
             is_one_shape = len({entry.spec.shape for entry in pack.entries}) == 1
             if is_one_shape and pack.pack_id == manifest["pack_id"]:
                 packs.append(pack)

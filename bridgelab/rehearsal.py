@@ -65,7 +65,7 @@ def measure_pack_sizes(place: Place, trials: Sequence[TrialSpec], told: Callable
             _measure(place, specs)
     longest = max(seconds, key=lambda shape: seconds[shape], default=None)
     known = None if longest is None else remembered(place.lab, by_shape[longest][0], place.device)
-    return 1 if known is None else known.cores
+    return 1 if known is None else min(known.cores, place.n_slots)
 
 
 def _measure(place: Place, specs: Sequence[TrialSpec]) -> None:

@@ -108,7 +108,8 @@ def sweep(
                 trials = _prepare(work, wanted, found)
                 if pack is None:
                     place = Place(lab, chosen, work.n_side_by_side, start.domain_files)
-                    work = replace(work, cores=measure_pack_sizes(place, trials, told.phase))
+                    cores = measure_pack_sizes(place, trials, told.phase)
+                    work = replace(work, cores=cores if address is None else 1)  # a node may have one core only
                 run_packs(work, board, start, trials, _batches(work, wanted, retry, board))
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
