@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .config import BridgeConfig, ClassifierConfig, canonical
+from .config import ClassifierConfig, Settings, canonical
 from .errors import LabError
 from .lab import Lab
 from .results import Results
@@ -101,14 +101,21 @@ def _mean(values: Sequence[float]) -> float:
 
 def _pack_seconds(entries: Sequence[Entry], paces: Mapping[str, Pace]) -> float:
     first = entries[0].spec
-    guess = Pace(_guessed_step_seconds(first.settings.bridge), GUESSED_EVALUATION_S)
+    guess = Pace(_guessed_step_seconds(first.settings), GUESSED_EVALUATION_S)
     pace = paces.get(first.shape, guess)
     n_steps = sum(entry.spec.n_steps for entry in entries if not entry.trained)
     return n_steps * pace.step_s + len(entries) * pace.evaluate_s
 
 
-def _guessed_step_seconds(c: BridgeConfig) -> float:
+def _guessed_step_seconds(settings: Settings) -> float:
     """Before anything has been measured: a fixed cost and the floating-point work at a plain CPU core's rate."""
+    c, p = settings.bridge, settings.pixels
+    if settings.system == "pix2pix":
+        return 0.02 + p.batch_size * p.n_filters**2 * 5e-6
+    if settings.system == "cyclegan":
+        return 0.03 + p.batch_size * p.n_filters**2 * (14 + 4 * p.n_blocks) * 1e-6
+    if settings.system != "bridge":
+        return 0.0
     n_weights = 2 * (c.n_layers - 1) * c.hidden_dim**2 + 10 * c.hidden_dim * (c.shared_dim + 16)
     return 0.3e-3 + 6 * n_weights * 2 * (c.batch_size + c.labelled_batch_size) / 50e9
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from .base_models import BaseModel
 from .base_models.shift import in_all_places, places
+from .config import UNLABELLED
 from .domains import SPLITS, Samples, Split, get_domain
 from .errors import LabError
 from .lab import Lab
@@ -115,7 +117,7 @@ def _to_parquet(latents: Latents) -> bytes:
     width = latents.mu.shape[1]
     columns = {
         "item": pa.array(latents.items.astype(np.int32)),
-        "label": pa.array(latents.labels.astype(np.uint8)),
+        "label": pa.array(latents.labels.astype(np.uint8), mask=latents.labels == UNLABELLED),
         "mu": pa.FixedSizeListArray.from_arrays(pa.array(latents.mu.ravel()), width),
         "sigma": pa.FixedSizeListArray.from_arrays(pa.array(latents.sigma.ravel()), width),
     }
@@ -130,12 +132,14 @@ def _from_parquet(lab: Lab, path: str) -> Latents:
         with lab.open(path) as file:
             table = pq.read_table(file, page_checksum_verification=True)
         width = table.schema.field("mu").type.list_size
-        if not table.schema.equals(_schema(width)) or any(column.null_count for column in table.columns):
+        known = table.drop_columns("label")
+        if not table.schema.equals(_schema(width)) or any(column.null_count for column in known.columns):
             raise ValueError("it has other columns")
         table.validate(full=True)
         mu, sigma = (np.stack(table[name].to_numpy(zero_copy_only=False)) for name in ("mu", "sigma"))
         n_places = max(1, int(np.count_nonzero(table["item"].to_numpy() == 0)))
-        found = Latents(mu, sigma, table["label"].to_numpy().astype(np.int64), n_places)
+        labels = pc.fill_null(table["label"].cast(pa.int64()), UNLABELLED).to_numpy()
+        found = Latents(mu, sigma, labels, n_places)
         if not np.array_equal(table["item"], found.items):
             raise ValueError("its items are out of order")
         return found

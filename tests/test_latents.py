@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from bridgelab import latents
 from bridgelab.base_models import Identity, checkpoint
 from bridgelab.base_models.shift import places
 from bridgelab.base_models.vae import VAE
-from bridgelab.config import STAGE_VERSIONS, VAEConfig
+from bridgelab.config import STAGE_VERSIONS, UNLABELLED, VAEConfig
 from bridgelab.domains import SPLITS, Samples, get_domain
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
@@ -47,6 +48,15 @@ def test_latents_are_read_as_they_were_written(lab: Lab, model: VAE) -> None:
         assert np.array_equal(found[split].mu, splits[split].mu)
         assert np.array_equal(found[split].sigma, splits[split].sigma)
         assert np.array_equal(found[split].labels, splits[split].labels)
+
+
+def test_a_sample_without_a_label_has_none_in_the_file_and_stays_without(lab: Lab, model: VAE) -> None:
+    part = samples(30)
+    part.labels[::3] = UNLABELLED
+    latents.write(lab, "an-id", dict.fromkeys(SPLITS, latents.encode(model, part)))
+    assert np.array_equal(latents.read(lab, "an-id")["train"].labels, part.labels)
+    with lab.open("latents/an-id/train.parquet") as file:
+        assert pq.read_table(file)["label"].null_count == 10
 
 
 def test_latents_that_are_there_are_not_made_again(lab: Lab, model: VAE) -> None:
