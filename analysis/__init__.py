@@ -23,7 +23,6 @@ from .effects import effects as list_effects
 from .export import export as export_run
 from .importance import importance as rank_parameters
 from .overview import cells as cells
-from .overview import render_overview as render_overview
 from .predictions import confusion as confusion
 from .predictions import per_class as per_class
 from .predictions import relabelled as relabelled
@@ -42,6 +41,9 @@ from .trials import show_trial as show_trial
 from .variance import split_variance as split_variance
 from .versus import changes as changes
 from .versus import versus as compare_runs
+from .whole import read_whole as read_whole
+from .whole import render_whole as render_whole
+from .whole import whole_paper as whole_paper
 
 if TYPE_CHECKING:
     from .figures import figure as figure
@@ -72,18 +74,20 @@ __all__ = [
     "rank_parameters",
     "read_run",
     "read_trial",
+    "read_whole",
     "relabelled",
     "render",
     "render_best",
     "render_index",
-    "render_overview",
     "render_report",
+    "render_whole",
     "replicate",
     "show_trial",
     "split_variance",
     "summarize",
     "table",
     "trend",
+    "whole_paper",
     "write_report",
 ]
 

@@ -45,12 +45,6 @@ def claim_rows(runs: Sequence[Run]) -> Cells:
     return rows
 
 
-def render_overview(runs: Sequence[Run]) -> str:
-    """What runs say of the paper, as Markdown."""
-    lines = [", ".join(f"{name} {n}" for name, n in counts(runs).items()), ""]
-    return "\n".join([*lines, *tables.aligned(cell_rows(runs)), "", *tables.aligned(claim_rows(runs))])
-
-
 def counts(runs: Sequence[Run]) -> dict[str, str]:
     """What stands in the strip at the head of a report: name -> how many."""
     of_cells, of_claims = cells(runs), judge_claims(runs)

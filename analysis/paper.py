@@ -63,9 +63,9 @@ def published(study: str, pair: str, arm_name: str, arm: Mapping[str, Any], metr
 
 
 def _of_the_bridge(study: str, pair: str, metric: str) -> float | None:
-    a, _, b = pair.partition("-")
-    if study == "reconstruction":
-        side = {"bridge_reconstruction_accuracy_a": a, "bridge_reconstruction_accuracy_b": b}.get(metric)
+    a, b = pair.partition("-")[0], pair.partition("-")[2].removesuffix("_wave")
+    side = {"bridge_reconstruction_accuracy_a": a, "bridge_reconstruction_accuracy_b": b}.get(metric)
+    if side == "sc09" or study == "reconstruction":
         return None if side is None else TABLE_1.get(side)
     ways = {"transfer_accuracy_ab": (a, b), "transfer_accuracy_ba": (b, a)}
     if (study == "label_efficiency" and pair == DIGITS) or metric not in ways:
@@ -74,7 +74,9 @@ def _of_the_bridge(study: str, pair: str, metric: str) -> float | None:
 
 
 def other_data(pair: str, n_train: float) -> str | None:
-    """How the training data differ from the paper's, in words; None where they do not."""
+    """How the training data or the base models differ from the paper's, in words; None where they do not."""
+    if "sc09" in pair.split("-"):
+        return "speech under a VAE of log-mel pictures where the paper has a WaveGAN"
     of_paper = min((N_IMAGES[name] for name in pair.split("-") if name in N_IMAGES), default=0)
     if not of_paper or n_train >= SHARE_IN_TRAINING * of_paper:
         return None

@@ -14,6 +14,7 @@ from .markup import table, text
 from .methods import methods
 from .summary import Run, read_run
 from .versus import changes, pairs_of, versus
+from .whole import whole_rows
 
 IN_ORDER = (
     sections.strip,
@@ -34,23 +35,28 @@ IN_ORDER = (
 """The sections of a study; what has nothing to say is left out."""
 
 
-def write_report(runs: Sequence[Run], path: str | Path) -> Path:
-    """Writes the report of one or more runs and returns its path. Plotly is inlined once."""
+def write_report(runs: Sequence[Run], path: str | Path, *, of_whole_paper: bool = False) -> Path:
+    """Writes the report of one or more runs and returns its path. Plotly is inlined once.
+
+    One of the whole paper names what did not run beside what did.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_name(f".{path.name}.part")
-    hidden.write_text(render_report(runs), encoding="utf-8")
+    hidden.write_text(render_report(runs, of_whole_paper=of_whole_paper), encoding="utf-8")
     hidden.replace(path)
     return path
 
 
-def render_report(runs: Sequence[Run]) -> str:
+def render_report(runs: Sequence[Run], *, of_whole_paper: bool = False) -> str:
     """The HTML of a report."""
     import plotly.offline
 
     title = ", ".join(dict.fromkeys(run.study for run in runs))
     compared = (_versus(a, b) for a, b in pairs_of(runs))
-    body = "\n".join([_overview(runs), *compared, *(_study(run, number) for number, run in enumerate(runs))])
+    body = "\n".join(
+        [_overview(runs, of_whole_paper), *compared, *(_study(run, number) for number, run in enumerate(runs))]
+    )
     return f"""{_head(title)}</head>
 <body>
 {body}
@@ -95,7 +101,7 @@ def _file(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _overview(runs: Sequence[Run]) -> str:
+def _overview(runs: Sequence[Run], of_whole_paper: bool) -> str:
     """At the head of a report of several runs: what they say of the paper together."""
     if len(runs) < 2 or not overview.has_any(runs):
         return ""
@@ -103,7 +109,8 @@ def _overview(runs: Sequence[Run]) -> str:
     links = "".join(
         f'<li><a href="#study-{number}">{text(tables.caption(run))}</a></li>' for number, run in enumerate(runs)
     )
-    compared = table("", overview.cell_rows(runs)) if len(overview.cell_rows(runs)) > 1 else ""
+    numbers = whole_rows(runs) if of_whole_paper else overview.cell_rows(runs)
+    compared = table("", numbers) if len(numbers) > 1 else ""
     return f"""<main><h1>The paper and ours</h1>
 <dl class="strip">{strip}</dl>
 <h2>Its claims</h2>{table("", overview.claim_rows(runs), wide=True)}

@@ -116,6 +116,28 @@ def export(
         typer.echo("\n".join(map(str, paths.values())))
 
 
+def archive(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="the small lab to write")],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN ...]", help="studies, or ids of runs; none: all that the lab has"),
+    ] = None,
+    lab: LabPath = DEFAULT_LAB,
+    as_json: Json = False,
+) -> None:
+    """Write what tables of some runs rest on as a small lab of its own, to keep beside a paper."""
+    from . import archive, catalog
+
+    known = catalog.runs_in(lab)
+    asked = [catalog.run_of(lab, run) for run in runs] if runs else known
+    ids = [study_id or next(found for name, found in known if name == study) for study, study_id in asked]
+    counts = archive.archive(lab, ids, str(output))
+    if as_json:
+        print_json({"lab": str(output), "rows": counts})
+    else:
+        typer.echo(", ".join(f"{table} {n:,}" for table, n in counts.items()) + f": {output}/results")
+
+
 def watch(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="a study's name or path")],
     every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.5, help="how often to look")] = 5.0,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -40,6 +41,9 @@ from .options import (
     print_json,
     selection_of,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's, wherever this version of typer keeps it
 
@@ -300,6 +304,9 @@ def report(
 @app.command()
 def reproduce(
     only_plan: Annotated[bool, typer.Option("--plan", help="say what it would do, and run nothing")] = False,
+    only_table: Annotated[
+        bool, typer.Option("--table", help="print paper beside ours from what the lab has, and run nothing")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="the report")] = Path("report.html"),
     preset: Preset = None,
     seeds: Seeds = None,
@@ -317,6 +324,11 @@ def reproduce(
     from . import reproducing, session
     from .display import ShownProgress, failure_lines, whole_text
 
+    if only_table:
+        parts = [(part.study, part.pair, part.recipe) for part in reproducing.PARTS]
+        runs = analysis.read_whole(lab, parts, preset=preset)
+        print_json(_records(analysis.whole_paper(runs))) if as_json else typer.echo(analysis.render_whole(runs))
+        return
     _check_data(data)
     session.check(address, device)
     whole = reproducing.plan_whole(lab=lab, data=data, preset=preset, n_replicates=seeds)
@@ -342,19 +354,20 @@ def reproduce(
         status = max(status, outcome.exit_status)
         for line in failure_lines(outcome, resolved.command):
             typer.echo(line, err=True)
-    path = _written(runs, output)
+    path = _written(runs, output, of_whole_paper=True)
     if as_json:
-        print_json({"report": str(path), "cells": analysis.cells(runs).to_dict("records"), **whole.as_json()})
+        print_json({"report": str(path), "cells": _records(analysis.whole_paper(runs)), **whole.as_json()})
     else:
-        typer.echo(analysis.render_overview(runs))
+        typer.echo(analysis.render_whole(runs))
         typer.echo(f"\nreport: {path}")
     raise typer.Exit(status)
 
 
 looking = (sending.show, sending.diff, sending.transfer, sending.interpolate)
-keeping = (chores.watch, chores.pretrain, chores.export, chores.new, chores.gc, chores.compact, chores.doctor)
+starting = (chores.watch, chores.pretrain, chores.export, chores.archive, chores.new)
+keeping = (chores.gc, chores.compact, chores.doctor)
 declared = (declaring.exclude, declaring.freeze)
-for command in (*looking, *keeping, *declared):
+for command in (*looking, *starting, *keeping, *declared):
     app.command()(command)
 app.command("import")(declaring.import_)
 
@@ -393,12 +406,17 @@ def _pack(text: str) -> int | None:
     return int(text)
 
 
-def _written(runs: list[Any], output: Path) -> Path:
+def _records(table: pd.DataFrame) -> Any:
+    """The rows of a table, with null for what is not a number."""
+    return json.loads(table.to_json(orient="records"))
+
+
+def _written(runs: list[Any], output: Path, *, of_whole_paper: bool = False) -> Path:
     """The report of some runs, written to a file."""
     import analysis
 
     try:
-        return analysis.write_report(runs, output)
+        return analysis.write_report(runs, output, of_whole_paper=of_whole_paper)
     except OSError as error:
         raise InvalidValueError(f"cannot write {output}: {error.strerror}; give -o another file") from None
 

@@ -175,7 +175,9 @@ def whole_text(found: Whole) -> str:
             told = f"{len(one.plan.states)} trials, {one.plan.n_to_run} to run{time}"
         lines.append(f"{one.part.rebuilds:<24} {one.part.name:<44} {told}")
     lines += [f"{part:<24} not yet: {what}" for part, what in NOT_YET.items()]
-    return "\n".join([*lines, f"about {seconds_text(found.seconds)} on {available_cpus()} CPU cores"])
+    others, *apart = ((what, seconds_text(seconds)) for what, seconds in found.seconds.items())
+    lines += [f"about {others[1]} on {available_cpus()} CPU cores", *(f"and {what} about {s}" for what, s in apart)]
+    return "\n".join(lines)
 
 
 def plan_line(outcome: Outcome) -> str:

@@ -99,6 +99,7 @@ ORDER = [
     "bridgelab.sweeping",
     "bridgelab.reproducing",
     "bridgelab.ledger",
+    "bridgelab.archive",
     "bridgelab.housekeeping",
     "bridgelab.health",
     "bridgelab.cluster",

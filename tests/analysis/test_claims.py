@@ -123,4 +123,4 @@ def test_a_report_of_several_runs_begins_with_what_they_say_of_the_paper(lab, fi
     assert report.index("Its claims") < report.index("Which component of the bridge")
     assert "conditioning contributes most" in report
     assert "Its claims" not in analysis.render_report([run])
-    assert "| C5" in analysis.render_overview([run])
+    assert "| C5" in analysis.render_whole([run])
