@@ -16,13 +16,15 @@ from .errors import LabError
 from .lab import Lab
 from .results import Results
 from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec, shape_of
-from .wavegan_config import WaveGANConfig
+from .wavegan_config import RejectionConfig, WaveGANConfig
 
 RAY_START_S = 12.0
 """Ray, and torch in its workers, until the first step."""
 N_TIMED = 16
 """From so many of a shape's latest trials the expected time is taken: what a machine does now, not what it once did."""
 GUESSED_EVALUATION_S = 0.2
+JUDGED_S = 1e-3
+"""A clip's log-mel picture, and the judge's look at it."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def _model_seconds(spec: ModelSpec, timed: Mapping[str, float]) -> float:
     if c is None:
         return 0.5
     if isinstance(c, WaveGANConfig):
-        return c.n_steps * timed.get(_kind_of(canonical(spec)), _guessed_wavegan_step_seconds(c))
+        training = c.n_steps * timed.get(_kind_of(canonical(spec)), _guessed_wavegan_step_seconds(c))
+        return training + (_least_drawing_seconds(c, spec.drawn.rejection) if spec.drawn else 0.0)
     n_weights = (1 if isinstance(c, ClassifierConfig) else 2) * (c.n_layers * c.hidden_dim**2 + 100 * c.hidden_dim)
     guess = 1.2e-3 + 6 * n_weights * c.batch_size / 60e9
     return c.n_steps * timed.get(_kind_of(canonical(spec)), guess)
@@ -133,6 +136,15 @@ def _model_seconds(spec: ModelSpec, timed: Mapping[str, float]) -> float:
 
 def _guessed_wavegan_step_seconds(c: WaveGANConfig) -> float:
     """The work of a clip that is made or scored once, so often as a step with its penalties does that."""
+    return (13 * c.n_critic + 6) * _clip_seconds(c) * c.batch_size
+
+
+def _least_drawing_seconds(c: WaveGANConfig, rejection: RejectionConfig) -> float:
+    """Of the draws that it takes at least, where no class is rarer than the others: each is made, and judged."""
+    return 10 * rejection.n_drawn_per_class * (_clip_seconds(c) + JUDGED_S)
+
+
+def _clip_seconds(c: WaveGANConfig) -> float:
     widths = [c.n_filters * 2**i for i in range(c.n_layers)]
     once: int = sum(2 * 25 * 16 * 4**i * n * max(n // 2, 1) for i, n in enumerate(reversed(widths)))
-    return (13 * c.n_critic + 6) * once * c.batch_size / 45e9
+    return once / 45e9

@@ -18,9 +18,10 @@ from bridgelab.planning import as_json, plan
 from bridgelab.power import can_show, detectable
 from bridgelab.publication import manifest, publish_rows
 from bridgelab.results import Results
-from bridgelab.specs import Entry, ModelSpec
+from bridgelab.specs import Drawn, Entry, ModelSpec
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
+from bridgelab.wavegan_config import RejectionConfig, WaveGANConfig
 
 CONFIGS = (VAEConfig(n_steps=100), VAEConfig(n_steps=300), VAEConfig(n_steps=300, hidden_dim=16))
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
@@ -145,6 +146,28 @@ def test_the_time_of_a_model_is_that_of_its_like(lab: Lab) -> None:
     ]
     assert seconds[0] == pytest.approx(0.5 * like.config.n_steps)
     assert 0 < seconds[1] < seconds[0]
+
+
+def test_the_time_of_a_gan_has_its_draws(lab: Lab) -> None:
+    gan = WaveGANConfig(n_filters=16, n_layers=4, n_steps=10)
+    spec = ModelSpec(kind="wavegan", domain="fsdd_wave", data_id="x", config=gan, seed=0)
+    few, many = (
+        replace(spec, drawn=Drawn(judge_id="j", rejection=RejectionConfig(n_per_class=5, n_drawn_per_class=n)))
+        for n in (100, 1_100)
+    )
+    trial = plan("label_efficiency", lab=lab, selection=SMOKE).packs[0].entries
+    without, some, more = (expected_seconds(lab, [one], [], [trial], 1) for one in (spec, few, many))
+    assert more - without == pytest.approx(11 * (some - without))
+    assert more - some > 10  # ten thousand clips more
+
+
+def test_pixel_baselines_are_not_expected_to_be_as_quick_as_a_bridge(lab: Lab) -> None:
+    members = resolve("pixel_baselines", Selection(preset="desk", n_replicates=1)).members
+    seconds = {
+        m.trial.settings.system: expected_seconds(lab, [], [], [[Entry(m.trial, attempt=0, trained=False)]], 1)
+        for m in members
+    }
+    assert seconds["cyclegan"] > seconds["pix2pix"] > seconds["bridge"]
 
 
 def test_the_last_job_ends_when_each_free_worker_took_the_next_one() -> None:
