@@ -158,12 +158,16 @@ def read_whole(lab: str | Lab, parts: Iterable[tuple[str, str, str]], preset: st
     return runs
 
 
-def render_whole(runs: Sequence[Run]) -> str:
-    """Paper beside ours for every number, as Markdown; under it where ours come from, and the claims."""
+def numbers_of(runs: Sequence[Run]) -> str:
+    """Paper beside ours for every number, as Markdown, and under it where ours come from."""
     how = (
         "ours: mean [95 % interval, of accuracies over replicates and test items, of FID over replicates]; "
         f"replicated: the 90 % interval lies within {MARGIN:.2f} of the paper's number; n_base: pairs of base models; "
         "from:"
     )
-    numbers = [*tables.aligned(whole_rows(runs)), "", how, "", *where_from(runs)]
-    return "\n".join([*numbers, "", *tables.aligned(claim_rows(runs))])
+    return "\n".join([*tables.aligned(whole_rows(runs)), "", how, "", *where_from(runs)])
+
+
+def render_whole(runs: Sequence[Run]) -> str:
+    """`numbers_of` runs, and the paper's claims, as Markdown."""
+    return "\n".join([numbers_of(runs), "", *tables.aligned(claim_rows(runs))])

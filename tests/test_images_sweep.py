@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import sweeps
+from layouts import as_sc09
 from PIL import Image
 
 import analysis
@@ -76,6 +77,26 @@ def test_the_whole_paper_runs_on_the_data_that_are_there(tmp_path: Path) -> None
     clip, rate = soundfile.read(tmp_path / "one.wav")
     assert rate == 8000
     assert np.abs(clip).max() > 0.5
+
+
+@pytest.mark.timeout(900)
+def test_real_clips_in_the_layout_of_sc09_go_through_a_wavegan_to_table_2(tmp_path: Path) -> None:
+    """In a reduced size: what it learns in four steps is nothing, and the table says how little."""
+    data, ours = Path(os.environ["BRIDGELAB_DATA"]), tmp_path / "data"
+    as_sc09(data / "fsdd/recordings", ours / "sc09", most_of_a_speaker=15)
+    (ours / "mnist").symlink_to(data / "mnist")
+    words = ["--pair", "mnist-sc09_wave", "--preset", "smoke", "--seeds", "1", "--data", str(ours), "--lab", "lab"]
+    assert json.loads(sweeps.finished(tmp_path, "sweep", "transfer_pairs", *words, "--json"))["run"] == 1
+    cells = json.loads(sweeps.finished(tmp_path, "reproduce", "--table", "--lab", "lab", "--json"))
+    filled = {cell["row"]: cell for cell in cells if cell["n"]}
+    assert {row: cell["paper"] for row, cell in filled.items()} == {
+        "SC09": 0.739,
+        "MNIST → SC09": 0.670,
+        "SC09 → MNIST": 0.982,
+    }
+    assert all(cell["verdict"] == "inconclusive: one replicate" for cell in filled.values())
+    scores = [json.loads(path.read_text()) for path in tmp_path.glob("lab/models/*/metrics.json")]
+    assert [1 <= score["inception_score"] <= 10 for score in scores if "inception_score" in score] == [True]
 
 
 SHORT_CUT = """
