@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from . import paper, predictions
+from . import paper, predictions, tables
 from .comparison import compare
 from .dose_response import varies_a_number
 from .importance import importance, proposals
@@ -136,7 +136,8 @@ def forest(run: Run) -> go.Figure:
     )  # fmt: skip
     fig.add_vline(x=0, line={"color": "#888", "width": 1})
     fig = _finished(fig, run)
-    fig.update_xaxes(title=f"transfer accuracy minus that of '{run.reference}'", tickformat="+.3~f")
+    metric = str(found["metric"].iloc[0])
+    fig.update_xaxes(title=f"{tables.SHOWN.get(metric, metric)} minus that of '{run.reference}'", tickformat="+.3~f")
     fig.update_yaxes(title=None, range=None, autorange="reversed", type="category", automargin=True)
     return fig.update_layout(height=150 + 42 * len(found), margin_t=60, legend_y=1 + 50 / (40 + 42 * len(found)))
 

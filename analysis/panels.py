@@ -19,6 +19,8 @@ MOST_ARMS = 8
 """Of more arms the first ones are shown: a page of pictures that nobody looks at is only large."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 WAYS = {"within": "Within a class", "between": "Between two classes"}
+KEPT = {"original": "sample", "source": "its base model"}
+"""The rows above those of arms that show reconstructions (Fig. 3)."""
 ROWS = {
     "source": "in the source's latents",
     "target": "between the transferred ends",
@@ -43,21 +45,27 @@ def read_panels(run: Run) -> dict[str, pd.DataFrame]:
 
 
 def pictures(panels: Panels, reference: str) -> str:
-    """Sources, what each arm makes of them, and the reference's interpolations; nothing where there are no pictures."""
+    """What each arm makes of the same samples there and back, and the reference's interpolations (Figs. 3 to 6).
+
+    Nothing where there are no pictures.
+    """
     parts = []
     for direction, arrow in (("ab", "a → b"), ("ba", "b → a")):
         of_way = {arm: p[p["direction"] == direction] for arm, p in panels.items()}
         of_way = {arm: p for arm, p in of_way.items() if (p["medium"] == "png").any()}
         if not of_way:
             continue
-        first = next(iter(of_way.values()))
-        rows = [_strip("source", first[(first["kind"] == "transfer") & (first["row"] == "source")])]
-        rows += [_strip(arm, p[(p["kind"] == "transfer") & (p["row"] == "transferred")]) for arm, p in of_way.items()]
-        parts.append(f"<h3>{arrow}</h3>{_sheet(rows)}")
-        shown = of_way.get(reference, first)
+        items = {arm: p[p["kind"] == "transfer"] for arm, p in of_way.items()}
+        first = next(iter(items.values()))
+        sent = [_strip("source", first[first["row"] == "source"])]
+        sent += [_strip(arm, p[p["row"] == "transferred"]) for arm, p in items.items()]
+        kept = [_strip(said, first[first["row"] == row]) for row, said in KEPT.items() if (first["row"] == row).any()]
+        kept += [_strip(arm, p[p["row"] == "reconstructed"]) for arm, p in items.items()]
+        parts.append(f"<h3>{arrow}</h3>{_sheet(sent)}<h3>{direction[0]}, there and back</h3>{_sheet(kept)}")
+        shown = of_way.get(reference, next(iter(of_way.values())))
         for kind, title in WAYS.items():
             way = shown[shown["kind"] == kind]
-            strips = [_strip(said, way[way["row"] == row]) for row, said in ROWS.items()]
+            strips = [_strip(said, way[way["row"] == row], between_ends=True) for row, said in ROWS.items()]
             parts.append(f"<h3>{title}, {arrow}</h3>{_sheet(strips)}")
     return "".join(parts)
 
@@ -96,24 +104,24 @@ def _sheet(rows: Iterable[str]) -> str:
     return f'<div class="scroll"><table class="panel"><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _strip(name: str, samples: pd.DataFrame) -> str:
-    """A row of pictures, from the left; below a clip that can be heard, its player."""
+def _strip(name: str, samples: pd.DataFrame, between_ends: bool = False) -> str:
+    """A row of pictures, from the left; below a clip that can be heard, its player. Ends are framed: fixed points."""
     clips = {r["place"]: r["data"] for r in samples[samples["medium"] == "wav"].to_dict("records")}
-    cells = [
-        _cell(row, clips.get(row["place"]))
-        for row in samples[samples["medium"] == "png"].sort_values("place").to_dict("records")
-    ]
+    rows = samples[samples["medium"] == "png"].sort_values("place").to_dict("records")
+    ends = (0, len(rows) - 1) if between_ends else ()
+    cells = [_cell(row, clips.get(row["place"]), is_fixed=i in ends) for i, row in enumerate(rows)]
     return f"<tr><th>{html.escape(name)}</th>{''.join(cells)}</tr>"
 
 
-def _cell(row: Mapping[object, object], clip: bytes | None) -> str:
+def _cell(row: Mapping[object, object], clip: bytes | None, is_fixed: bool) -> str:
     judged, true = html.escape(str(row["judged_class"])), html.escape(str(row["true_class"]))
     said = f"{true}, read as {judged}" if true else f"read as {judged}"
     image = f'<img alt="{said}" title="{said}" src="data:image/png;base64,{_text(row["data"])}">'
     player = (
         "" if clip is None else f'<audio controls preload="none" src="data:audio/wav;base64,{_text(clip)}"></audio>'
     )
-    return f"<td>{image}<small>{judged}</small>{player}</td>"
+    kind = ' class="fixed"' if is_fixed else ""
+    return f"<td{kind}>{image}<small>{judged}</small>{player}</td>"
 
 
 def _text(data: object) -> str:

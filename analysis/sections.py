@@ -246,7 +246,8 @@ def pictures(run: Run, number: int) -> str:
         return ""
     return f"""<h2>What the bridges do</h2>
 <p class="quiet">The first test item of each class in replicate 0, the same in every arm; below each picture, what the
-judge of its domain takes it for. Interpolations are those of '{text(run.reference)}'.</p>
+judge of its domain takes it for. Interpolations are those of '{text(run.reference)}', between the fixed points that
+are framed.</p>
 {found}"""
 
 

@@ -114,8 +114,7 @@ def _transfers(passage: Passage, items: Samples | Latents, source: Side) -> Iter
     }
     names = [here.domain.class_names[c] for c in labels_N[first]]
     for row, (land, samples_NX) in rows.items():
-        heard = row in ("source", "transferred")
-        yield from _row("transfer", source + other(source), row, land, samples_NX, names, heard)
+        yield from _row("transfer", source + other(source), row, land, samples_NX, names, heard=True)
 
 
 def _ways(passage: Passage, samples: Samples | Latents, source: Side) -> Iterator[Shown]:

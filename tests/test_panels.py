@@ -44,7 +44,8 @@ def test_a_panel_has_the_first_item_of_each_class_both_ways(spoken: pd.DataFrame
 
 def test_what_is_a_sound_can_be_heard(spoken: pd.DataFrame) -> None:
     clips = spoken[spoken["medium"] == "wav"]
-    assert set(zip(clips["direction"], clips["row"], strict=True)) == {("ab", "transferred"), ("ba", "source")}
+    of_speech = {("ab", "transferred"), *(("ba", row) for row in ("original", "source", "reconstructed"))}
+    assert set(zip(clips["direction"], clips["row"], strict=True)) == of_speech
     heard, rate = soundfile.read(io.BytesIO(clips["data"].iloc[0]))
     assert (rate, len(heard)) == (8000, get_domain("fsdd").sound.n_samples)
 
@@ -94,10 +95,18 @@ def test_points_of_the_plane_are_kept_as_points(lab: Lab, plane, make_trial) -> 
 
 def test_the_report_shows_the_same_items_in_every_arm(spoken: pd.DataFrame) -> None:
     html = shown.pictures({"bridge": spoken, "<Procrustes>": spoken}, "bridge")
-    assert html.count("<audio") == 2 * 10 + 10  # heard in both arms one way, and once as sources the other way
+    one_way, sources = 2 * 10, 10
+    there_and_back = 10 + 10 + 2 * 10  # samples, their base model's, both arms'
+    assert html.count("<audio") == one_way + sources + there_and_back
     assert "&lt;Procrustes&gt;" in html
     assert 'alt="3, read as ' in html
     assert shown.points({"bridge": spoken}) is None
+
+
+def test_the_fixed_points_of_interpolations_are_marked(spoken: pd.DataFrame) -> None:
+    html = shown.pictures({"bridge": spoken}, "bridge")
+    ends, rows, kinds, ways = 2, 3, 2, 2
+    assert html.count('class="fixed"') == ends * rows * kinds * ways
 
 
 def test_a_study_without_panels_has_no_such_section(lab: Lab) -> None:
