@@ -245,11 +245,14 @@ def run_packs(
     """
     import ray
     from ray import tune
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from . import latents
 
     needed = {base.latents_id for trial in trials for base in (trial.base_a, trial.base_b)}
-    shelf = ray.remote(num_cpus=0)(_Shelf).remote()
+    # On the node that the driver dies with anyway: on another it would die with that one, and every pack be lost.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    shelf = ray.remote(num_cpus=0, scheduling_strategy=here)(_Shelf).remote()
 
     def fill(batch: Batch) -> None:
         name, adoptable = study.study.name, batch.adoptable

@@ -107,10 +107,10 @@ def named(sweep: Sweep, name: str) -> list[int]:
 
 def wait_until(seen: Callable[[], object], sweep: Sweep) -> None:
     """Watches until something is seen, while a sweep runs."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not seen():
         assert sweep.poll() is None, sweep.communicate()
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "it was not seen in time"
         time.sleep(0.002)
 
 
