@@ -63,7 +63,7 @@ def _compared(run: Run, arm: dict[Any, Any], prefix: str, metric: str, number: f
     found = run.values[(run.values["arm_index"] == arm["arm_index"]) & (run.values["metric"] == metric)]
     values_n = found["value"].to_numpy(float)
     items_m = item_means(run, int(arm["arm_index"]), prefix, metric)
-    narrow, wide = (statistics.over_items(values_n, items_m, level) for level in (0.90, 0.95))
+    narrow, wide = (_share(statistics.over_items(values_n, items_m, level)) for level in (0.90, 0.95))
     return {
         "n": len(values_n),
         "m": len(items_m),
@@ -74,6 +74,12 @@ def _compared(run: Run, arm: dict[Any, Any], prefix: str, metric: str, number: f
         "paper_error": math.sqrt(number * (1 - number) / paper.N_EVALUATED),
         "verdict": _verdict(values_n, narrow, wide, number),
     }
+
+
+def _share(interval: tuple[float, float]) -> tuple[float, float]:
+    """An interval of accuracies, which lie between 0 and 1."""
+    low, high = np.clip(interval, 0.0, 1.0)
+    return float(low), float(high)
 
 
 def _verdict(

@@ -51,7 +51,7 @@ PARTS = (
     Part("Table 5", "baselines", "mnist-fashion_mnist"),
     Part("C1, C2, C7", "heads", "mnist-mnist"),
     Part("Fig. 7, C10", "synthetic", "plane-plane"),
-    Part("the text's ambiguities", "ambiguities", "mnist-mnist"),
+    Part("the text's ambiguities", "ambiguities", "mnist-mnist", "paper"),
     Part("Table 5, Fig. 9", "pixel_baselines", "mnist-fashion_mnist", apart="the pixel baselines"),
     Part("Table 2, WaveGAN", "transfer_pairs", "mnist-sc09_wave", most_replicates=2, apart="the WaveGAN"),
 )
