@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bridgelab.display import whole_text
 from bridgelab.reproducing import PARTS, plan_whole
-from bridgelab.study import study_names
+from bridgelab.study import load_study, study_names
 
 
 def test_what_lacks_its_data_is_named_and_the_rest_can_run(tmp_path: Path) -> None:
@@ -32,3 +32,8 @@ def test_nothing_is_downloaded(tmp_path: Path, monkeypatch) -> None:
 
 def test_every_part_is_a_study() -> None:
     assert {part.study for part in PARTS} <= set(study_names())
+
+
+def test_every_part_has_the_recipe_of_its_study_but_for_table_4_by_the_text() -> None:
+    others = {part.name for part in PARTS if part.recipe != load_study(part.study)[0].recipe}
+    assert others == {"component_ablation mnist-mnist, recipe paper"}
