@@ -58,8 +58,14 @@
     setTimeout(() => { button.textContent = before; }, 1500);
   };
 
+  const play = (clip) => {
+    clip.currentTime = 0;
+    clip.play();
+  };
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
+    if (button?.classList.contains("play")) play(button.nextElementSibling);
     if (button?.classList.contains("cell")) showTrials(button);
     if (button?.classList.contains("copy")) copy(button);
   });

@@ -98,6 +98,7 @@ def test_the_report_shows_the_same_items_in_every_arm(spoken: pd.DataFrame) -> N
     one_way, sources = 2 * 10, 10
     there_and_back = 10 + 10 + 2 * 10  # samples, their base model's, both arms'
     assert html.count("<audio") == one_way + sources + there_and_back
+    assert html.count('<button class="play" aria-label="play: ') == html.count("<audio")
     assert "&lt;Procrustes&gt;" in html
     assert 'alt="3, read as ' in html
     assert shown.points({"bridge": spoken}) is None

@@ -82,7 +82,7 @@ class Cluster:
         self.wait_for(n_workers)
 
     def wait_for(self, n_workers: int) -> None:
-        """Until the head and so many workers are nodes, and live: Ray's autoscaler still counts one that has just died."""
+        """Until the head and so many workers are nodes, and live: Ray still counts one that has just died."""
         those, deadline = (self.head, *self.workers[:n_workers]), time.monotonic() + 240
         while not all(host.named("raylet") for host in those) or self.n_nodes() != len(those):
             assert time.monotonic() < deadline, self.head.run("tail -n 40 /tmp/ray/session_latest/logs/monitor.*")

@@ -1,15 +1,19 @@
 """The report in a real browser: drawn whole, asked nothing of a network, and answers a click."""
 
+import io
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from filling import fill_lab
 from playwright.sync_api import Page, sync_playwright
 
 import analysis
+from bridgelab.domains.clips import sound_bytes
 from bridgelab.lab import Lab
+from bridgelab.media import picture_bytes
 from bridgelab.results import Results
 
 pytestmark = pytest.mark.browser
@@ -74,8 +78,31 @@ def written(tmp_path_factory) -> Path:
             for d in ("ab", "ba")
         ]
         Results(lab).write("predictions", resolved.study_id, predictions)
+        _publish_clip(lab, resolved.members[0].trial.trial_id)
     runs = [analysis.read_run(lab, name) for name in ("label_efficiency", "component_ablation")]
     return analysis.write_report(runs, folder / "report.html")
+
+
+def _publish_clip(lab: Lab, trial_id: str) -> None:
+    """A panel with one sound of a fifth of a second, as a picture and to be heard."""
+    about = dict(kind="transfer", direction="ab", row="source", place=0, true_class="one", judged_class="one")
+    tone = np.sin(2 * np.pi * 440 * np.arange(1600) / 8000).astype(np.float32)
+    media = {"png": picture_bytes(np.zeros((8, 8), np.float32), scale=1), "wav": sound_bytes(tone, 8000)}
+    sink = io.BytesIO()
+    pd.DataFrame([{**about, "medium": medium, "data": data} for medium, data in media.items()]).to_parquet(sink)
+    lab.publish(f"panels/{trial_id}.parquet", sink.getvalue())
+
+
+def test_a_clip_is_heard_by_a_click(opened, written) -> None:
+    page, said, _ = opened(written)
+    button = page.get_by_role("button", name="play: one, read as one").first
+    button.scroll_into_view_if_needed()
+    assert button.bounding_box()["width"] > 10
+    ended = "() => new Promise((done) => (document.querySelector('audio').onended = () => done('heard')))"
+    heard = page.evaluate_handle(f"({{ promise: ({ended})() }})")
+    button.click()
+    assert heard.evaluate("(it) => it.promise") == "heard"
+    assert said == []
 
 
 def test_every_figure_is_drawn_and_nothing_is_asked_of_a_network(opened, written) -> None:
