@@ -15,9 +15,11 @@ def archive(lab: str | Lab, study_ids: Sequence[str], to: str | Lab) -> dict[str
     """Writes the rows that tables of these runs are made of into another lab, and returns how many by table.
 
     Of predictions those on the test split, decoded as the tables have them; no curve, weight or picture. Raises
-    LabError where the other lab has results already.
+    LabError where no run is given, or where the other lab has results already.
     """
     lab, to = Lab.of(lab), Lab.of(to)
+    if not study_ids:
+        raise LabError(f"{lab.location} has no run of any study; run `bridgelab sweep label_efficiency` first")
     if to.exists("results"):
         raise LabError(f"{to.show('results')} is there already; give -o another folder")
     results, written = Results(lab), Results(to)

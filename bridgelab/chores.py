@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .errors import LabError
 from .options import (
     DEFAULT_LAB,
     Address,
@@ -120,7 +121,7 @@ def archive(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="the small lab to write")],
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN ...]", help="studies, or ids of runs; none: all that the lab has"),
+        typer.Argument(metavar="[RUN ...]", help="studies with all their runs, or ids of runs; none: the whole lab"),
     ] = None,
     lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
@@ -128,9 +129,11 @@ def archive(
     """Write what tables of some runs rest on as a small lab of its own, to keep beside a paper."""
     from . import archive, catalog
 
-    known = catalog.runs_in(lab)
-    asked = [catalog.run_of(lab, run) for run in runs] if runs else known
-    ids = [study_id or next(found for name, found in known if name == study) for study, study_id in asked]
+    known, asked = catalog.runs_in(lab), [catalog.run_of(lab, run) for run in runs or ()]
+    for study, _ in asked:
+        if study not in dict(known):
+            raise LabError(f"{lab} has no run of '{study}'; run `bridgelab sweep {study}` first")
+    ids = [run for study, run in known if not asked or (study, run) in asked or (study, None) in asked]
     counts = archive.archive(lab, ids, str(output))
     if as_json:
         print_json({"lab": str(output), "rows": counts})

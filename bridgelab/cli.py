@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from . import chores, declaring, sending
-from .errors import BridgelabError, InvalidValueError
+from .errors import BridgelabError, InvalidValueError, LabError
 from .options import (
     DEFAULT_LAB,
     Address,
@@ -327,6 +327,8 @@ def reproduce(
     if only_table:
         parts = [(part.study, part.pair, part.recipe) for part in reproducing.PARTS]
         runs = analysis.read_whole(lab, parts, preset=preset)
+        if not runs:
+            raise LabError(f"{lab} has no run of a study of the paper; run `bridgelab reproduce` first")
         print_json(_records(analysis.whole_paper(runs))) if as_json else typer.echo(analysis.render_whole(runs))
         return
     _check_data(data)

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from filling import fill_lab
 
-from bridgelab import cli
+from bridgelab import catalog, cli
+from bridgelab.lab import Lab
 
 
 @pytest.fixture
@@ -58,6 +60,11 @@ MISTAKES = [
     ("table label_efficiency --format html", "'tex'"),
     ("status label_efficiency", "bridgelab sweep label_efficiency"),
     ("report", "no run of any study"),
+    ("reproduce --table", "run `bridgelab reproduce` first"),
+    ("archive -o small", "no run of any study"),
+    ("archive heads -o small", "bridgelab sweep heads"),
+    ("archive haeds -o small", "did you mean 'heads'"),
+    ("archive heads", "missing option '--output'"),
     ("plan label_efficiency --seeds 2000", "at most 1000"),
     ("plan label_efficiency --lab s3://", "names no folder"),
     ("plan label_efficiency --address auto", "no ray cluster runs on this machine"),
@@ -102,6 +109,13 @@ def test_a_lab_that_is_a_file_is_told(run, tmp_path: Path, words: str) -> None:
     status, out, err = run(*words.split(), "--lab", "file")
     assert (status, out) == (2, "")
     assert "no lab at file: it is a file" in err
+
+
+def test_a_study_is_archived_with_all_its_runs(run) -> None:
+    ids = {fill_lab(Lab("lab"), "heads", lambda *about: 0.5, recipe=name).study_id for name in ("default", "paper")}
+    fill_lab(Lab("lab"), "no_labels", lambda *about: 0.5)
+    assert run("archive", "heads", "-o", "small")[0] == 0
+    assert {study_id for _, study_id in catalog.runs_in("small")} == ids
 
 
 def test_every_study_is_a_line(run) -> None:
