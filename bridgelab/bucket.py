@@ -176,7 +176,10 @@ def _s3(bucket: str, asked: Mapping[str, str]) -> pafs.S3FileSystem:
         where = {"endpoint_override": url.netloc or url.path, "scheme": url.scheme or "https"}
     region = asked.get("region") or next((os.environ[name] for name in REGIONS if os.environ.get(name)), None)
     if region is None and not where:
-        region = pafs.resolve_s3_region(bucket)
+        try:
+            region = pafs.resolve_s3_region(bucket)
+        except OSError as error:
+            raise OSError(f"{error}; set AWS_REGION, or AWS_ENDPOINT_URL if it is not at AWS") from None
     return pafs.S3FileSystem(
         **where,
         region=region,

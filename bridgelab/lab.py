@@ -66,7 +66,8 @@ class Lab:
                 self._store = Disk(self.address)
             self._store.check()
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home folder of nobody
-            raise LabError(f"no lab at '{self.location}': {_line(error)}; {CURE}") from None
+            shown = self.location or "''"
+            raise LabError(f"no lab at {shown}: {_line(error)}; {CURE}") from None
 
     @classmethod
     def of(cls, lab: str | Path | Lab) -> Lab:
