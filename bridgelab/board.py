@@ -59,6 +59,8 @@ class Board:
         self.lab_error: str | None = None
         self.unevaluated: dict[str, tuple[str, str]] = {}
         "trial_id -> (failure class, text) of trials whose predictions could not be made"
+        self.elsewhere: set[str] = set()
+        "packs that another sweep had, or has finished"
         self.trained: set[str] = set()
         self.evaluated: set[str] = set()
         "trials whose rows were published"
@@ -71,8 +73,10 @@ class Board:
         self._tell()
 
     def take(self, pack_id: str, result: dict[str, Any]) -> None:
-        """A report of a pack: steps, and at its end rows or the error of a lab."""
+        """A report of a pack: steps, and at its end rows, that it is elsewhere, or the error of a lab."""
         self.lab_error = self.lab_error or result.get("lab_error")
+        if "elsewhere" in result:
+            self.elsewhere.add(pack_id)
         if "rows" in result:
             self.unevaluated |= result.pop("unevaluated")
             tables = {table: from_ipc(table, data) for table, data in result.pop("rows").items()}

@@ -7,6 +7,7 @@ BridgelabError          the command line prints it as one line and exits with st
 ├── DataError           data that is missing or is not what it should be
 ├── ModelError          a base model or judge that did not train
 ├── LabError            a lab that cannot be read or written
+│   └── AbsentError     what it does not have
 └── ClusterError        a Ray cluster or a device that cannot be had
 """
 
@@ -57,6 +58,10 @@ class ModelError(BridgelabError):
 
 class LabError(BridgelabError):
     """A lab that cannot be read or written."""
+
+
+class AbsentError(LabError):
+    """What a lab does not have."""
 
 
 class ClusterError(BridgelabError):

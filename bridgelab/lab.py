@@ -1,8 +1,7 @@
-"""Where artifacts live: a folder, or any URI that pyarrow.fs understands.
+"""Where artifacts live: a folder, or an object store.
 
-An artifact is published whole: it is written under a name that begins with a dot, which no reader
-looks at, and then moved to its own. A name says what an artifact was made from, so whoever publishes
-one a second time publishes the same.
+An artifact is published whole or not at all. A name says what an artifact was made from, so whoever
+publishes one a second time publishes the same.
 """
 
 from __future__ import annotations
@@ -14,55 +13,91 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
-from pyarrow import fs as pafs
 
-from .errors import LabError
+from .bucket import Bucket
+from .disk import Disk
+from .errors import AbsentError, LabError
+from .patience import FIRST_S, LATER_S, Patience
+
+
+class Store(Protocol):
+    """What a lab asks of the place that it is in. Paths are relative to the lab; whatever fails raises OSError."""
+
+    cure: str
+    "what to look at where it cannot be read or written"
+
+    @property
+    def failed_at(self) -> float:
+        """When it last did not answer, on this machine's monotonic clock."""
+
+    def check(self) -> None:
+        """Raises ValueError where a lab cannot be."""
+
+    def exists(self, path: str) -> bool: ...
+    def names(self, folder: str) -> list[str]: ...
+    def leftovers(self, folder: str) -> list[str]: ...
+    def read(self, path: str) -> bytes: ...
+    def open(self, path: str) -> Any: ...
+    def write(self, path: str, data: bytes) -> None: ...
+    def write_folder(self, path: str, files: Mapping[str, bytes]) -> bool: ...
+    def remove(self, path: str) -> None: ...
+    def rename(self, path: str, to: str) -> None: ...
+    def changed_at(self, path: str) -> float | None: ...
+    def n_bytes(self, path: str) -> int: ...
 
 
 class Lab:
     """A lab at a path or URI. Nothing is created until something is published."""
 
-    def __init__(self, location: str | Path) -> None:
-        self.location = str(location)
-        self.address: str
+    def __init__(self, location: str | Path, patience_s: float = FIRST_S) -> None:
+        self.location = _shown(str(location))
+        self.address = str(location)
         "the same place from any working folder: what a worker is given"
+        self._store: Store
         try:
-            if "://" in self.location:
-                self.address = self.location
-                self._fs, self._root = pafs.FileSystem.from_uri(self.location)
+            if self.location.startswith(("s3://", "gs://")):
+                self._store = Bucket(urlsplit(self.address), Patience(patience_s))
             else:
-                self.address = str(Path(location).expanduser().resolve())
-                self._fs, self._root = pafs.LocalFileSystem(), self.address
+                self.address = str(_path(str(location)).expanduser().resolve())
+                self._store = Disk(self.address)
+            self._store.check()
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home folder of nobody
-            raise LabError(f"no lab at {location}: {_line(error)}; give --lab a folder or a URI") from None
-        if not self.location or not self._root.strip("/"):
-            raise LabError(f"no lab at '{location}': it names no folder; give --lab a folder or a URI with one")
-        if self._info("").type == pafs.FileType.File:
-            raise LabError(f"no lab at {location}: it is a file; give --lab a folder")
+            shown = self.location or "''"
+            raise LabError(f"no lab at {shown}: {_line(error)}; {CURE}") from None
 
     @classmethod
     def of(cls, lab: str | Path | Lab) -> Lab:
         """A lab as it is, or the one at a location."""
         return lab if isinstance(lab, Lab) else cls(lab)
 
+    @classmethod
+    def in_use(cls, address: str) -> Lab:
+        """A worker's lab, which has answered its driver: where it does not answer now, that may pass."""
+        return cls(address, LATER_S)
+
+    @property
+    def failed_at(self) -> float:
+        """When the lab last did not answer, on this machine's monotonic clock."""
+        return self._store.failed_at
+
     def exists(self, path: str) -> bool:
         """Whether a file or folder has been published."""
-        return bool(self._info(path).type != pafs.FileType.NotFound)
+        with self._reporting(path):
+            return self._store.exists(path)
 
     def names(self, folder: str) -> list[str]:
-        """What a folder holds, sorted; unpublished names (with a dot) are left out."""
+        """What a folder holds, sorted; what is not published, or not yet, is left out."""
         with self._reporting(folder):
-            selector = pafs.FileSelector(self._at(folder), allow_not_found=True)
-            found = [info.base_name for info in self._fs.get_file_info(selector)]
-        return sorted(name for name in found if not name.startswith("."))
+            return self._store.names(folder)
 
     def read(self, path: str) -> bytes:
-        """The bytes of a published file."""
-        with self._reporting(path), self._fs.open_input_stream(self._at(path)) as stream:
-            return bytes(stream.read())
+        """The bytes of a published file. Raises AbsentError where there is none."""
+        with self._reporting(path):
+            return self._store.read(path)
 
     def read_json(self, path: str) -> Any:
         """The value in a published JSON file."""
@@ -74,22 +109,12 @@ class Lab:
     def open(self, path: str) -> Any:
         """A published file for random access, as pyarrow.parquet reads it."""
         with self._reporting(path):
-            return self._fs.open_input_file(self._at(path))
+            return self._store.open(path)
 
     def publish(self, path: str, data: bytes) -> None:
         """Writes a file so that readers see all of it or nothing."""
-        folder, _, name = path.rpartition("/")
-        hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
-            self._fs.create_dir(self._at(folder), recursive=True)
-            try:
-                with self._fs.open_output_stream(self._at(hidden)) as stream:
-                    stream.write(data)
-                self._fs.move(self._at(hidden), self._at(path))
-            except OSError:
-                with contextlib.suppress(OSError):  # half a file on a disk that is full
-                    self._fs.delete_file(self._at(hidden))
-                raise
+            self._store.write(path, data)
 
     def publish_sealed(self, path: str, data: bytes) -> None:
         """Publishes a file that begins with the sha256 of the rest: of tensors nobody else notices a changed bit."""
@@ -106,64 +131,37 @@ class Lab:
     def publish_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
         """Writes a folder of files so that readers see all of it or nothing.
 
-        Returns whether it was this call that published it; one of several at once is.
+        Returns whether it was this call that published it. Of several at once one did; where nothing can
+        be renamed, all of them may have, and each file is the one that was written last.
         """
-        parent, _, name = path.rpartition("/")
-        hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
         with self._reporting(path):
-            self._fs.create_dir(self._at(hidden), recursive=True)
-            try:
-                for file_name, data in files.items():
-                    with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
-                        stream.write(data)
-                self._fs.move(self._at(hidden), self._at(path))
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self._fs.delete_dir(self._at(hidden))
-                if not self.exists(path):
-                    raise
-                return False
-        return True
+            return self._store.write_folder(path, files)
 
     def remove(self, path: str) -> None:
-        """Removes a file or a folder; nothing happens where there is none.
-
-        A folder is first renamed, so that nobody ever finds one with half of its files.
-        """
+        """Removes a file, or a folder, which nobody ever finds with half of its files. Nothing need be there."""
         with self._reporting(path):
-            kind = self._info(path).type
-            if kind == pafs.FileType.Directory:
-                parent, _, name = path.rpartition("/")
-                gone = f"{parent}/.{name}.{uuid.uuid4().hex}"
-                self._fs.move(self._at(path), self._at(gone))
-                self._fs.delete_dir(self._at(gone))
-            elif kind == pafs.FileType.File:
-                self._fs.delete_file(self._at(path))
+            self._store.remove(path)
 
     def rename(self, path: str, to: str) -> None:
         """Gives a published file another name."""
         with self._reporting(path):
-            self._fs.move(self._at(path), self._at(to))
+            self._store.rename(path, to)
 
     def age_s(self, path: str) -> float:
-        """Seconds since a file or folder was last changed, by this machine's clock."""
-        modified = self._info(path).mtime
-        return 0.0 if modified is None else time.time() - modified.timestamp()
+        """Seconds since a file or folder was last changed, from the store's clock to this machine's."""
+        with self._reporting(path):
+            changed_at = self._store.changed_at(path)
+        return 0.0 if changed_at is None else max(0.0, time.time() - changed_at)
 
     def size(self, path: str) -> int:
         """Bytes of a file, or of all files below a folder."""
         with self._reporting(path):
-            info = self._info(path)
-            if info.type != pafs.FileType.Directory:
-                return int(info.size or 0)
-            below = self._fs.get_file_info(pafs.FileSelector(self._at(path), recursive=True))
-            return sum(int(one.size or 0) for one in below)
+            return self._store.n_bytes(path)
 
     def leftovers(self, folder: str) -> list[str]:
-        """Names in a folder that begin with a dot: writes and removals that were cut short, or go on now."""
+        """Names in a folder of what is not whole: writes and removals that were cut short, or go on now."""
         with self._reporting(folder):
-            found = self._fs.get_file_info(pafs.FileSelector(self._at(folder), allow_not_found=True))
-            return sorted(info.base_name for info in found if info.base_name.startswith("."))
+            return self._store.leftovers(folder)
 
     def check_writable(self) -> None:
         """Raises LabError unless a file can be written here and read back; leaves nothing behind."""
@@ -173,7 +171,7 @@ class Lab:
         if self.read(f"{probe}/written") != b"bridgelab":
             raise LabError(f"the lab {self.location} does not give back what is written to it")
         self.remove(probe)
-        if not there and "://" not in self.location:
+        if not there and "://" not in self.address:
             with contextlib.suppress(OSError):  # somebody has begun to use it
                 Path(self.address).rmdir()
 
@@ -181,19 +179,37 @@ class Lab:
         """A path as a person would write it."""
         return f"{self.location.rstrip('/')}/{path}"
 
-    def _at(self, path: str) -> str:
-        return f"{self._root}/{path}" if path else self._root
-
-    def _info(self, path: str) -> pafs.FileInfo:
-        with self._reporting(path):
-            return self._fs.get_file_info(self._at(path))
-
     @contextlib.contextmanager
     def _reporting(self, path: str) -> Iterator[None]:
         try:
             yield
+        except FileNotFoundError:
+            raise AbsentError(f"{self.show(path)} is not there; look whether this is the lab that you mean") from None
         except (OSError, pa.ArrowException) as error:
-            raise LabError(f"{self.show(path)}: {_line(error)}; check that the lab can be read and written") from None
+            raise LabError(f"{self.show(path)}: {_line(error)}; {self._store.cure}") from None
+
+
+CURE = "give --lab a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"
+
+
+def _shown(location: str) -> str:
+    """A location as it may be read in a log: without options, and without keys, should somebody have put them in."""
+    if "://" not in location:
+        return location
+    uri = urlsplit(location)
+    return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}{uri.path}"
+
+
+def _path(location: str) -> Path:
+    """Of a folder. Raises ValueError for the URI of something else, and where it names none."""
+    if "://" in location:
+        uri = urlsplit(location)
+        if uri.scheme != "file":
+            raise ValueError(f"nothing is known of {uri.scheme}://")
+        location = unquote(uri.path)
+    if not location.strip("/"):
+        raise ValueError("it names no folder")
+    return Path(location)
 
 
 def _line(error: BaseException) -> str:

@@ -16,11 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
-from .errors import LabError
+from .errors import AbsentError, LabError
 from .lab import Lab
 
 BEAT_S = 1.0
 STALE_S = 8.0
+
+SIZE_BYTES = 512
+"""Of a lease."""
 
 NOBODY = ""
 
@@ -45,21 +48,20 @@ class Beat:
 
 
 def read_beat(lab: Lab, pack_id: str) -> Beat | None:
-    """The lease of a pack; None where it has none."""
-    path = _path(pack_id)
+    """The lease of a pack; None where it has none. Raises LabError where the lab cannot be read."""
     try:
-        beat = Beat(**lab.read_json(path)) if lab.exists(path) else None
-    except (LabError, TypeError):
-        return None  # gone between the two calls, with its pack, or not a lease at all
-    kinds = {} if beat is None else {name: type(value) for name, value in asdict(beat).items()}
+        beat = Beat(**json.loads(lab.read(_path(pack_id))))
+    except (AbsentError, TypeError, ValueError, RecursionError):
+        return None  # gone with its pack, or not a lease at all
+    kinds = {name: type(value) for name, value in asdict(beat).items()}
     return beat if all(kind is (str if name == "owner" else int) for name, kind in kinds.items()) else None
 
 
 def read_manifest(lab: Lab, pack_id: str) -> dict[str, Any] | None:
     """What a pack's folder says of it; None where the pack ended while we looked, or the file is damaged."""
     try:
-        found = lab.read_json(f"packs/{pack_id}/manifest.json")
-    except LabError:
+        found = json.loads(lab.read(f"packs/{pack_id}/manifest.json"))
+    except (AbsentError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
@@ -111,7 +113,9 @@ class Lease:
             if held is not None:
                 mine = replace(held, owner=mine.owner, adopted=held.adopted + (held.owner != NOBODY))
             lab.publish(_path(pack_id), _encode(mine))
-        return cls(lab, pack_id, mine)
+        # Where nothing can be renamed, two may have taken it in the same moment: the last one has it.
+        taken = read_beat(lab, pack_id)
+        return cls(lab, pack_id, mine) if taken is not None and taken.owner == mine.owner else None
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -177,6 +181,7 @@ class Watch:
         last, since, moved = self._seen.get(pack_id, (mark, now, False))
         if last != mark:
             since, moved = now, True
+        since = max(since, self._lab.failed_at)  # who could not be read may have lived
         self._seen[pack_id] = (mark, since, moved)
         if now - since >= STALE_S:
             return "stale"
@@ -188,4 +193,5 @@ def _path(pack_id: str) -> str:
 
 
 def _encode(beat: Beat) -> bytes:
-    return json.dumps(asdict(beat)).encode()
+    """Always as long: of an object that is replaced while it is read, one gets as many bytes as the first one had."""
+    return json.dumps(asdict(beat)).encode().ljust(SIZE_BYTES)

@@ -127,7 +127,7 @@ def _judge_task(
 
     _set_up_torch()
     _know(files)
-    pretrain.make_judge(Lab(address), spec, samples, Team(device=device), every_s)
+    pretrain.make_judge(Lab.in_use(address), spec, samples, Team(device=device), every_s)
 
 
 def _base_model_task(
@@ -148,7 +148,7 @@ def _base_model_task(
     _know(files)
     if job.spec.drawn is not None:
         ray.get(before)  # a judge has its part in the training, and in the latents
-    pretrain.make_base_model(Lab(address), job, samples, Team(device=device), lambda: ray.get(before), every_s)
+    pretrain.make_base_model(Lab.in_use(address), job, samples, Team(device=device), lambda: ray.get(before), every_s)
     _make_latents(address, job, samples, device)
 
 
@@ -157,7 +157,7 @@ def _make_latents(address: str, job: BaseModelJob, samples: Mapping[Split, Sampl
     from . import latents, rejection
     from .base_models import checkpoint, pretrain, with_encoder
 
-    lab, domain = Lab(address), get_domain(job.spec.domain)
+    lab, domain = Lab.in_use(address), get_domain(job.spec.domain)
     base = checkpoint.load_base_model(lab, job.spec, domain)
     if job.spec.drawn is None:
         latents.make(lab, job.spec, with_encoder(base, domain), samples)
@@ -196,7 +196,7 @@ def _judge_loop(config: Mapping[str, Any]) -> None:
 
     address, spec, samples, every_s, files = config["given"]
     _know(files)
-    pretrain.make_judge(Lab(address), spec, ray.get(samples), _team(), every_s)
+    pretrain.make_judge(Lab.in_use(address), spec, ray.get(samples), _team(), every_s)
 
 
 def _base_model_loop(config: Mapping[str, Any]) -> None:
@@ -207,7 +207,7 @@ def _base_model_loop(config: Mapping[str, Any]) -> None:
     address, job, ref, every_s, files = config["given"]
     _know(files)
     samples, team = ray.get(ref), _team()
-    pretrain.make_base_model(Lab(address), job, samples, team, checkpoint_every_s=every_s)
+    pretrain.make_base_model(Lab.in_use(address), job, samples, team, checkpoint_every_s=every_s)
     if team.rank == 0:
         _make_latents(address, job, samples, team.device)
 

@@ -106,7 +106,7 @@ def _rehearse(address: str, texts: Sequence[str], device: str, n: int, files: tu
     keep_freed()
     for file in files:
         use_own(file)
-    lab, specs = Lab(address), [trial_of(json.loads(text)) for text in texts]
+    lab, specs = Lab.in_use(address), [trial_of(json.loads(text)) for text in texts]
     train = functools.cache(lambda latents_id: latents.read(lab, latents_id)["train"])
     n_classes = len(get_domain(specs[0].base_a.domain).class_names)
     members = [Member(s, train(s.base_a.latents_id), train(s.base_b.latents_id), n_classes) for s in specs]

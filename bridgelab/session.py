@@ -272,21 +272,27 @@ def check_workers(lab: Lab) -> None:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         wheres = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         for node, where in zip(nodes, wheres, strict=True):
-            name = str(node["NodeID"])
+            name, host = str(node["NodeID"]), node["NodeManagerHostname"]
             try:
-                ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
+                failure = ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
             except ray.exceptions.RayError:
                 if name in {other["NodeID"] for other in ray.nodes() if other["Alive"]}:
                     raise
                 continue  # it had left before Ray knew
+            if failure is not None:
+                raise LabError(f"on {host}, {failure}")
             if not lab.exists(f"{folder}/{name}"):
-                host = node["NodeManagerHostname"]
                 raise LabError(f"{lab.location} is another folder on {host}; give --lab a place that all nodes share")
     finally:
         lab.remove(folder)
 
 
-def _probe_task(address: str, folder: str, name: str) -> None:
-    lab = Lab(address)
-    if lab.exists(f"{folder}/driver"):
-        lab.publish(f"{folder}/{name}", name.encode())
+def _probe_task(address: str, folder: str, name: str) -> str | None:
+    """Writes into the driver's probe where it is there; returns why that cannot be done here."""
+    try:
+        lab = Lab(address)
+        if lab.exists(f"{folder}/driver"):
+            lab.publish(f"{folder}/{name}", name.encode())
+    except LabError as error:
+        return str(error)
+    return None

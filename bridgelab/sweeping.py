@@ -277,7 +277,7 @@ def _batches(work: Work, wanted: ResolvedStudy | ResolvedSearch, retry: bool, bo
             elsewhere=elsewhere,
             left_out=frozenset(board.unevaluated),
         )
-        if again := tried & {pack.pack_id for pack in found.packs}:
+        if again := (tried - board.elsewhere) & {pack.pack_id for pack in found.packs}:
             raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
         if found.packs:
             yield Batch(found.packs, adoptable, frozenset(first_trials(found.study)))

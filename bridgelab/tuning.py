@@ -20,6 +20,7 @@ from .domains import use_own
 from .errors import LabError
 from .lab import Lab
 from .lease import Lease, LostLeaseError, Watch
+from .patience import LATER_S
 from .planning import PackPlan, available_cpus, manifests
 from .pretraining import Pretraining, make_models
 from .publication import manifest
@@ -123,10 +124,14 @@ def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs:
 
 
 class ObjectStore:
-    """Latents and samples from Ray's object store, as a worker finds them."""
+    """Latents, samples and the files of models from Ray's object store, to which each node copies them once."""
 
-    def __init__(self, latents: Mapping[str, Any], samples: Mapping[tuple[str, Side], Any]) -> None:
-        self._latents, self._samples = latents, samples
+    def __init__(self, latents: Mapping[str, Any], samples: Samples, files: Mapping[str, Any]) -> None:
+        self._latents, self._samples, self._files = latents, samples, files
+
+    def lab(self, address: str) -> Lab:
+        """A worker's lab, of which some files came along."""
+        return _Equipped(address, self._files)
 
     def latents(self, latents_id: str) -> Any:
         import ray
@@ -137,6 +142,19 @@ class ObjectStore:
         import ray
 
         return ray.get(self._samples[domain, side])
+
+
+class _Equipped(Lab):
+    """A lab of which some published files are in Ray's object store."""
+
+    def __init__(self, address: str, files: Mapping[str, Any]) -> None:
+        super().__init__(address, LATER_S)
+        self._files = files
+
+    def read(self, path: str) -> bytes:
+        import ray
+
+        return bytes(ray.get(self._files[path])) if path in self._files else super().read(path)
 
 
 def _train_pack(
@@ -161,7 +179,7 @@ def _train_pack(
     keep_freed()
     for file in files:
         use_own(file)
-    lab, (pack, text, may_adopt, shown) = Lab(address), ray.get(shelf.pack.remote(config["pack"]))
+    lab, (pack, text, may_adopt, shown) = store.lab(address), ray.get(shelf.pack.remote(config["pack"]))
     n_new, first = sum(not entry.trained for entry in pack.entries), pack.leg.start if pack.leg else 0
     reported = time.monotonic()
 
@@ -249,7 +267,10 @@ def run_packs(
 
     from . import latents
 
+    trials = list(trials)
     needed = {base.latents_id for trial in trials for base in (trial.base_a, trial.base_b)}
+    models = {m for t in trials for m in (t.base_a, t.base_b, t.judge_a, t.judge_b) if m.is_trained}
+    weights = {f"models/{model.model_id}/model.safetensors" for model in models}
     # On the node that the driver dies with anyway: on another it would die with that one, and every pack be lost.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     shelf = ray.remote(num_cpus=0, scheduling_strategy=here)(_Shelf).remote()
@@ -266,7 +287,11 @@ def run_packs(
     trainable = tune.with_parameters(
         _train_pack,
         shelf=shelf,
-        store=ObjectStore({name: ray.put(latents.read(work.lab, name)) for name in sorted(needed)}, work.samples),
+        store=ObjectStore(
+            {name: ray.put(latents.read(work.lab, name)) for name in sorted(needed)},
+            work.samples,
+            {path: ray.put(work.lab.read(path)) for path in sorted(weights)},
+        ),
         sweep_id=work.sweep_id,
         address=work.lab.address,
         device=work.device,

@@ -66,7 +66,7 @@ MISTAKES = [
     ("archive haeds -o small", "did you mean 'heads'"),
     ("archive heads", "missing option '--output'"),
     ("plan label_efficiency --seeds 2000", "at most 1000"),
-    ("plan label_efficiency --lab s3://", "names no folder"),
+    ("plan label_efficiency --lab s3://", "names no bucket"),
     ("plan label_efficiency --address auto", "no ray cluster runs on this machine"),
     ("table label_efficiency --seeds -3", "--seeds -3"),
     ("table label_efficiency --set bridge.n_steps=abc", "valid integer"),
