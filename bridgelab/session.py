@@ -269,18 +269,18 @@ def check_workers(lab: Lab) -> None:
     task = ray.remote(num_cpus=0)(_probe_task)
     try:
         lab.publish(f"{folder}/driver", folder.encode())
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        wheres = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-        for node, where in zip(nodes, wheres, strict=True):
-            name = str(node["NodeID"])
+        nodes = {str(node["NodeID"]): node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        wheres = {name: NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes}
+        asked = {n: task.options(scheduling_strategy=w).remote(lab.address, folder, n) for n, w in wheres.items()}
+        ray.wait(list(asked.values()), num_returns=len(asked))
+        for name, host in nodes.items():
             try:
-                ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
+                ray.get(asked[name])
             except ray.exceptions.RayError:
                 if name in {other["NodeID"] for other in ray.nodes() if other["Alive"]}:
                     raise
                 continue  # it had left before Ray knew
             if not lab.exists(f"{folder}/{name}"):
-                host = node["NodeManagerHostname"]
                 raise LabError(f"{lab.location} is another folder on {host}; give --lab a place that all nodes share")
     finally:
         lab.remove(folder)
