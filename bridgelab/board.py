@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
-
-import pyarrow as pa
 
 from .errors import LabError
 from .lab import Lab
 from .planning import PackPlan
-from .publication import lost_rows, publish_rows
-from .results import SCHEMAS
+from .publication import Parts, lost_rows, parts_of, publish_parts
 
 Met = Mapping[str, tuple[float, str | None]]
 """trial_id -> validation accuracy at a rung, or nan and what the trial failed of."""
@@ -54,8 +50,8 @@ class Board:
         self._lab, self._progress, self._meeting = lab, progress, meeting
         self._packs: dict[str, PackPlan] = {}
         self._steps: dict[str, int] = {}
-        self._before, self._n_ended = (0, 0), 0
-        "steps and trials of the packs before these, and how many trials of these have ended"
+        self._n_steps = self._n_steps_done = self._n_trials = self._n_trials_ended = 0
+        "of all packs that were ever expected; kept, and not counted: there may be many reports a second"
         self.lab_error: str | None = None
         self.unevaluated: dict[str, tuple[str, str]] = {}
         "trial_id -> (failure class, text) of trials whose predictions could not be made"
@@ -67,30 +63,34 @@ class Board:
 
     def expect(self, packs: Iterable[PackPlan]) -> None:
         """The packs that come next: progress is told of these."""
-        self._before = self._steps_and_trials
+        self._n_steps_done, self._n_trials_ended = self._n_steps, self._n_trials
         self._packs = {pack.pack_id: pack for pack in packs}
-        self._steps, self._n_ended = dict.fromkeys(self._packs, 0), 0
+        self._steps = dict.fromkeys(self._packs, 0)
+        self._n_steps += sum(pack.n_steps for pack in self._packs.values())
+        self._n_trials += sum(len(pack.entries) for pack in self._packs.values())
         self._tell()
 
     def take(self, pack_id: str, result: dict[str, Any]) -> None:
-        """A report of a pack: steps, and at its end rows, that it is elsewhere, or the error of a lab."""
+        """A report of a pack: steps, and at its end its parts, that it is elsewhere, or the error of a lab."""
         self.lab_error = self.lab_error or result.get("lab_error")
         if "elsewhere" in result:
             self.elsewhere.add(pack_id)
-        if "rows" in result:
-            self.unevaluated |= result.pop("unevaluated")
-            tables = {table: from_ipc(table, data) for table, data in result.pop("rows").items()}
-            self._publish(self._packs[pack_id], tables)
+        if "parts" in result:
+            unevaluated = result.pop("unevaluated")
+            self.unevaluated |= unevaluated
+            self._publish(self._packs[pack_id], result.pop("parts"), unevaluated)
         if "met" in result:
             self._meet(self._packs[pack_id], {i: (value, failure) for i, (value, failure) in result["met"].items()})
-        self._steps[pack_id] = result.get("steps", self._steps[pack_id])
+        before = self._steps[pack_id]
+        self._steps[pack_id] = result.get("steps", before)
+        self._n_steps_done += self._steps[pack_id] - before
         self._tell()
 
     def lose(self, pack_id: str) -> None:
         """A pack whose worker died more often than it is started again."""
         pack = self._packs[pack_id]
         if pack.leg is None or pack.leg.is_last:
-            self._publish(pack, {"trials": lost_rows(pack)})
+            self._publish(pack, parts_of({"trials": lost_rows(pack)}))
         else:
             self._meet(pack, {entry.spec.trial_id: (math.nan, "lost") for entry in pack.entries})
         self._tell()
@@ -107,45 +107,20 @@ class Board:
             self._meeting(pack, met)
             self._lab.remove(f"packs/{pack.pack_id}")
             self.trained |= met.keys()
-            self._n_ended += len(pack.entries)
+            self._n_trials_ended += len(pack.entries)
         except LabError as error:
             self.lab_error = str(error)
 
-    def _publish(self, pack: PackPlan, tables: Mapping[str, pa.Table]) -> None:
+    def _publish(self, pack: PackPlan, parts: Parts, unevaluated: Collection[str] = ()) -> None:
         if self.lab_error is not None:
             return
         try:
-            publish_rows(self._lab, pack, tables)
-            self._n_ended += len(pack.entries)
-            self.trained |= _ids(tables["trials"])
-            self.evaluated |= _ids(tables["metrics"]) if "metrics" in tables else set()
+            publish_parts(self._lab, pack, parts)
+            self._n_trials_ended += len(pack.entries)
+            self.trained |= {entry.spec.trial_id for entry in pack.entries if not entry.trained}
+            self.evaluated |= {entry.spec.trial_id for entry in pack.entries if entry.trained} - set(unevaluated)
         except LabError as error:
             self.lab_error = str(error)
 
     def _tell(self) -> None:
-        (steps_before, trials_before), (n_steps, n_trials) = self._before, self._steps_and_trials
-        done = self._n_ended + trials_before
-        self._progress.steps(steps_before + sum(self._steps.values()), n_steps, done, n_trials)
-
-    @property
-    def _steps_and_trials(self) -> tuple[int, int]:
-        """Of all packs that were ever expected."""
-        steps, trials = self._before
-        packs = self._packs.values()
-        return steps + sum(pack.n_steps for pack in packs), trials + sum(len(pack.entries) for pack in packs)
-
-
-def _ids(rows: pa.Table) -> set[str]:
-    return {str(trial_id) for trial_id in rows["trial_id"].to_pylist()}
-
-
-def to_ipc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.unify_dictionaries())
-    return sink.getvalue()
-
-
-def from_ipc(table: str, data: bytes) -> pa.Table:
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_all().cast(SCHEMAS[table])
+        self._progress.steps(self._n_steps_done, self._n_steps, self._n_trials_ended, self._n_trials)

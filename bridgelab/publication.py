@@ -20,7 +20,7 @@ from .config import canonical_json
 from .lab import Lab
 from .metrics import METRIC_VERSION
 from .planning import PackPlan, manifests
-from .results import SCHEMAS, Results, now
+from .results import SCHEMAS, Results, now, to_parquet
 from .study import ResolvedStudy
 
 ORDER = ("curves", "predictions", "metrics", "trials")
@@ -110,13 +110,34 @@ def drop_finished_packs(lab: Lab) -> None:
         lab.remove(f"packs/{pack_id}")
 
 
-def publish_rows(lab: Lab, pack: PackPlan, rows: Mapping[str, pa.Table]) -> None:
-    """Commits a pack: its rows in ORDER, then its folder goes."""
+class Part(bytes):
+    """A part before it is published. Tune makes a text of every report, whoever reads it: of megabytes, if it may."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} bytes>"
+
+
+Parts = Mapping[str, bytes]
+"""By table, what a pack adds to it, as the part that is published."""
+
+
+def parts_of(rows: Mapping[str, pa.Table]) -> Parts:
+    """The rows of a pack as parts: a worker makes them, for the driver has those of all packs to publish."""
+    return {table: Part(to_parquet(table, rows[table])) for table in ORDER if table in rows and rows[table].num_rows}
+
+
+def publish_parts(lab: Lab, pack: PackPlan, parts: Parts) -> None:
+    """Commits a pack: its parts in ORDER, then its folder goes."""
     results = Results(lab)
     for table in ORDER:
-        if table in rows:
-            results.write(table, pack.pack_id, rows[table])
+        if table in parts:
+            results.publish(table, pack.pack_id, parts[table])
     lab.remove(f"packs/{pack.pack_id}")
+
+
+def publish_rows(lab: Lab, pack: PackPlan, rows: Mapping[str, pa.Table]) -> None:
+    """Commits a pack of which the rows are at hand."""
+    publish_parts(lab, pack, parts_of(rows))
 
 
 def lost_rows(pack: PackPlan) -> pa.Table:

@@ -220,12 +220,11 @@ class Results:
         """
         data = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
         if data.num_rows:
-            sink = io.BytesIO()
-            schema = SCHEMAS[table]
-            if absorbed:
-                schema = schema.with_metadata({**schema.metadata, "bridgelab_absorbed": json.dumps(list(absorbed))})
-            pq.write_table(data.cast(schema), sink, compression="zstd", write_page_checksum=True)
-            self.lab.publish(f"results/{table}/part-{part}.parquet", sink.getvalue())
+            self.publish(table, part, to_parquet(table, data, absorbed))
+
+    def publish(self, table: str, part: str, data: bytes) -> None:
+        """Publishes a part that `to_parquet` made, here or on another machine."""
+        self.lab.publish(f"results/{table}/part-{part}.parquet", data)
 
     def read(self, table: str, *, where: Where = EVERY_ROW) -> pa.Table:
         """All rows of a table, without those that repeat another's key; `where` selects rows early.
@@ -345,6 +344,15 @@ def begins_as(wanted: str, ids: Iterable[str]) -> list[str]:
     """The ids that are meant by one, or by the beginning of one."""
     found = set(ids)
     return [wanted] if wanted in found else sorted(i for i in found if len(wanted) >= FEW and i.startswith(wanted))
+
+
+def to_parquet(table: str, rows: pa.Table, absorbed: Sequence[str] = ()) -> bytes:
+    """Rows of a table as the bytes of a part."""
+    schema, sink = SCHEMAS[table], io.BytesIO()
+    if absorbed:
+        schema = schema.with_metadata({**schema.metadata, "bridgelab_absorbed": json.dumps(list(absorbed))})
+    pq.write_table(rows.cast(schema), sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
 
 
 def absorbed_by(part: pa.Table) -> list[str]:

@@ -269,12 +269,13 @@ def check_workers(lab: Lab) -> None:
     task = ray.remote(num_cpus=0)(_probe_task)
     try:
         lab.publish(f"{folder}/driver", folder.encode())
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        wheres = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-        for node, where in zip(nodes, wheres, strict=True):
-            name, host = str(node["NodeID"]), node["NodeManagerHostname"]
+        nodes = {str(node["NodeID"]): node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        wheres = {name: NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes}
+        asked = {n: task.options(scheduling_strategy=w).remote(lab.address, folder, n) for n, w in wheres.items()}
+        ray.wait(list(asked.values()), num_returns=len(asked))
+        for name, host in nodes.items():
             try:
-                failure = ray.get(task.options(scheduling_strategy=where).remote(lab.address, folder, name))
+                failure = ray.get(asked[name])
             except ray.exceptions.RayError:
                 if name in {other["NodeID"] for other in ray.nodes() if other["Alive"]}:
                     raise

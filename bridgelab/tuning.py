@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .board import Board, Progress, to_ipc
+from .board import Board, Progress
 from .config import SIDES, Side, canonical_json
 from .domains import use_own
 from .errors import LabError
@@ -23,14 +24,18 @@ from .lease import Lease, LostLeaseError, Watch
 from .patience import LATER_S
 from .planning import PackPlan, available_cpus, manifests
 from .pretraining import Pretraining, make_models
-from .publication import manifest
+from .publication import manifest, parts_of
 from .results import Results
 from .session import n_slots
-from .specs import BaseModelJob, ModelSpec, TrialSpec
+from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec
 from .study import ResolvedStudy
 from .user_file import UserFile
 
 REPORT_EVERY_S = 0.5
+MOST_REPORTS_PER_S = 50
+"""Of all packs together: a pack waits until the driver has taken its report, and the driver takes one at a time."""
+MOST_PENDING = 64
+"""So many workers are started at once. Tune would start one, wait for it, and then start the next."""
 MOST_DEATHS = 4
 """A pack whose worker died so often is lost."""
 
@@ -62,6 +67,16 @@ class Work:
     def n_side_by_side(self) -> int:
         """How many packs run at once."""
         return max(1, n_slots(self.device, self.address) // self.cores)
+
+    @property
+    def report_every_s(self) -> float:
+        """How often a pack says how far it is: the more packs at once, the less often each."""
+        return max(REPORT_EVERY_S, self.n_side_by_side / MOST_REPORTS_PER_S)
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """What a pack asks of a node: any node with one idle GPU, or with idle cores, can take any pack."""
+        return {"cpu": self.cores} | ({"gpu": 1} if self.device == "cuda" else {})
 
     def elsewhere(self) -> tuple[frozenset[str], set[str]]:
         """The trials that live in another sweep's packs just now, and the packs that nobody lives in."""
@@ -165,9 +180,10 @@ def _train_pack(
     address: str,
     device: str,
     checkpoint_every_s: float,
+    report_every_s: float,
     files: tuple[UserFile, ...],
 ) -> None:
-    """The trainable: a pack by its id. Reports steps done, and at the end the rows."""
+    """The trainable: a pack by its id. Reports steps done, and at the end the parts that hold its rows."""
     import ray
     import torch
     from ray import tune
@@ -187,7 +203,7 @@ def _train_pack(
         nonlocal reported
         done = max(0, step - first) * n_new
         lease.at(done, pack.n_steps)
-        if time.monotonic() - reported > REPORT_EVERY_S:
+        if time.monotonic() - reported > report_every_s:
             reported = time.monotonic()
             tune.report({"steps": done})
 
@@ -212,9 +228,8 @@ def _train_pack(
             found = run_pack(runtime, pack.entries, around, pack.leg)
             lease.check()
         # The lease beats no more: whoever reads the report removes its folder.
-        rows = {table: to_ipc(data) for table, data in found.rows.items()}
         unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
-        tune.report({"steps": pack.n_steps, "rows": rows, "unevaluated": unevaluated})
+        tune.report({"steps": pack.n_steps, "parts": parts_of(found.rows), "unevaluated": unevaluated})
         with contextlib.suppress(Exception):  # the driver makes those that are missing in the end, and tells why
             _make_panels(lab, pack, shown, store)
     except LostLeaseError:
@@ -237,9 +252,15 @@ def _is_done(lab: Lab, pack: PackPlan) -> bool:
     if pack.leg is not None and not pack.leg.is_last:
         leg, met = pack.leg, Results(lab).met()
         return all((leg.search_id, leg.generation, leg.rung + 1, e.spec.trial_id) in met for e in pack.entries)
-    attempts = Results(lab).latest_attempts()
     new = [entry for entry in pack.entries if not entry.trained]
-    return bool(new) and all(attempts.get(e.spec.trial_id, {"attempt": -1})["attempt"] >= e.attempt for e in new)
+    if not new or not (lab.exists(f"results/trials/part-{pack.pack_id}.parquet") or _have_bridges(lab, new)):
+        return False  # two files tell, where each pack of a large sweep would read the parts of all others
+    attempts = Results(lab).latest_attempts()
+    return all(attempts.get(e.spec.trial_id, {"attempt": -1})["attempt"] >= e.attempt for e in new)
+
+
+def _have_bridges(lab: Lab, entries: Iterable[Entry]) -> bool:
+    return all(lab.exists(f"bridges/{entry.spec.trial_id}.safetensors") for entry in entries)
 
 
 @dataclass(frozen=True)
@@ -277,9 +298,13 @@ def run_packs(
 
     def fill(batch: Batch) -> None:
         name, adoptable = study.study.name, batch.adoptable
+
+        def shown_of(pack: PackPlan) -> frozenset[str]:
+            return batch.shown.intersection(entry.spec.trial_id for entry in pack.entries)
+
         ray.get(
             shelf.fill.remote(
-                {p.pack_id: (p, manifest(name, p), p.pack_id in adoptable, batch.shown) for p in batch.packs}
+                {p.pack_id: (p, manifest(name, p), p.pack_id in adoptable, shown_of(p)) for p in batch.packs}
             )
         )
 
@@ -296,11 +321,12 @@ def run_packs(
         address=work.lab.address,
         device=work.device,
         checkpoint_every_s=work.checkpoint_every_s,
+        report_every_s=work.report_every_s,
         files=study.domain_files,
     )
-    resources = {"cpu": work.cores} | ({"gpu": 1} if work.device == "cuda" else {})
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(work.n_side_by_side, MOST_PENDING))
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
+        tune.with_resources(trainable, work.resources),
         tune_config=tune.TuneConfig(
             search_alg=_searcher(feed),
             num_samples=-1,

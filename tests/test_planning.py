@@ -58,6 +58,17 @@ def test_trials_of_different_shapes_are_in_different_packs(lab: Lab, tmp_path: P
     assert [len(pack.entries) for pack in found.packs] == [2, 2]
 
 
+@pytest.mark.parametrize(("gpus", "packs"), [(8, 24), (64, 64), (512, 512), (3000, 1200)])
+def test_every_gpu_has_a_pack_and_the_last_ones_end_together(lab: Lab, gpus: int, packs: int) -> None:
+    many = Selection(pair="plane-plane", preset="smoke", n_replicates=200)
+    found = plan("component_ablation", lab=lab, selection=many, n_workers=gpus, device="cuda")
+    sizes = [len(pack.entries) for pack in found.packs]
+    assert (len(sizes), sum(sizes)) == (packs, 1200)
+    assert max(sizes) - min(sizes) <= 1
+    rounds = -(-packs // gpus)
+    assert makespan(sizes, gpus) <= rounds * max(sizes)
+
+
 def test_a_pack_that_can_be_planned_can_be_trained(lab: Lab, make_member) -> None:
     found = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1)
     for pack in found.packs:

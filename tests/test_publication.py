@@ -18,7 +18,7 @@ def test_the_row_in_trials_is_written_last(lab: Lab, around, monkeypatch: pytest
     pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1, pack=2).packs[0]
     rows = run_pack(Runtime(pack.pack_id), pack.entries, around).rows
     order: list[str] = []
-    monkeypatch.setattr(Results, "write", lambda self, table, part, rows: order.append(table))
+    monkeypatch.setattr(Results, "publish", lambda self, table, part, data: order.append(table))
     publish_rows(lab, pack, rows)
     assert order == ["curves", "predictions", "metrics", "trials"]
 
@@ -27,14 +27,14 @@ def test_a_pack_whose_publication_is_cut_short_counts_as_not_run(lab: Lab, aroun
     pack = plan("component_ablation", lab=lab, selection=SMOKE, n_workers=1, pack=2).packs[0]
     Lease.take(lab, pack.pack_id, manifest("component_ablation", pack), "a-sweep")
     rows = run_pack(Runtime(pack.pack_id), pack.entries, around).rows
-    write = Results.write
+    publish = Results.publish
 
-    def cut_short(self, table, part, rows):
+    def cut_short(self, table, part, data):
         if table == "trials":
             raise LabError("the disk is full")
-        write(self, table, part, rows)
+        publish(self, table, part, data)
 
-    monkeypatch.setattr(Results, "write", cut_short)
+    monkeypatch.setattr(Results, "publish", cut_short)
     with pytest.raises(LabError):
         publish_rows(lab, pack, rows)
     monkeypatch.undo()

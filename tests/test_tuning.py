@@ -1,15 +1,21 @@
-"""What Tune asks for packs: batch after batch, and nothing more after an error."""
+"""What Tune asks for packs: batch after batch, nothing more after an error, and less of each the more there are."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from bridgelab import tuning
 from bridgelab.board import Board, Silent
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
+from bridgelab.lease import Watch
 from bridgelab.planning import PackPlan
+from bridgelab.publication import publish_rows
+from bridgelab.results import Results
 from bridgelab.specs import Entry
-from bridgelab.tuning import Batch, _Feed
+from bridgelab.trial import Runtime, run_pack
+from bridgelab.tuning import Batch, Work, _Feed, _is_done
 
 
 @pytest.fixture
@@ -74,3 +80,42 @@ def test_progress_counts_all_batches(lab: Lab, packs: list[PackPlan]) -> None:
     board.take(packs[0].pack_id, {"steps": n_steps})
     board.expect(packs[2:])
     assert told == [(0, 2 * n_steps, 2), (n_steps, 2 * n_steps, 2), (2 * n_steps, 3 * n_steps, 3)]
+
+
+@pytest.fixture
+def work(lab: Lab) -> Work:
+    """Packs for the GPUs of a cluster."""
+    return Work(lab, "a-sweep", Path(), Watch(lab), {}, "cuda", "head:6379", None, 1, 30.0, Silent())
+
+
+@pytest.mark.parametrize(("gpus", "seconds"), [(1, 0.5), (8, 0.5), (64, 1.28), (512, 10.24)])
+def test_all_packs_together_report_no_oftener_than_the_driver_can_hear(
+    work: Work, monkeypatch: pytest.MonkeyPatch, gpus: int, seconds: float
+) -> None:
+    monkeypatch.setattr(tuning, "n_slots", lambda device, address: gpus)
+    assert work.report_every_s == seconds
+
+
+def test_packs_find_a_place_on_nodes_of_every_kind(work: Work, packs: list[PackPlan], lab: Lab) -> None:
+    nodes = [{"cpu": 2, "gpu": 1}, {"cpu": 1, "gpu": 4}, {"cpu": 64, "gpu": 0}]  # few cores, many GPUs, none
+    feed, _, _ = feed_of(lab, iter([Batch(tuple(packs * 7), set())]))
+    assert not feed.has_ended()
+    for number in range(len(packs) * 7):  # whichever node is free, and however fast: it can take the next pack
+        fits = [all(node[kind] >= asked for kind, asked in work.resources.items()) for node in nodes]
+        assert fits == [True, True, False]
+        assert feed.start(str(number)) is not None
+        feed.end(str(number))
+    assert feed.has_ended()
+
+
+def test_a_pack_reads_the_rows_of_others_only_where_its_own_files_are_there(
+    lab: Lab, around, packs: list[PackPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = packs[:2]
+    publish_rows(lab, theirs, run_pack(Runtime(theirs.pack_id), theirs.entries, around).rows)
+    with monkeypatch.context() as patched:
+        patched.setattr(Results, "read_part", lambda *given: pytest.fail("it read a part"))
+        assert not _is_done(lab, ours)
+    assert _is_done(lab, theirs)
+    lab.remove(f"bridges/{theirs.entries[0].spec.trial_id}.safetensors")
+    assert _is_done(lab, theirs)  # by its part: a trial that failed leaves no bridge
