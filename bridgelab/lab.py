@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,11 +20,22 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from .errors import LabError
+from . import strict_json
+from .errors import LabError, printable
+from .memory import free_bytes
+
+MOST_JSON_BYTES = 4 << 20
+"""Parsed, a JSON file takes up to thirty times its size."""
+SMALL_BYTES = 64 << 20
+"""A file of so many bytes is read without a look at the memory; a larger one is at most a quarter of what is free."""
 
 
 class Lab:
-    """A lab at a path or URI. Nothing is created until something is published."""
+    """A lab at a path or URI. Nothing is created until something is published.
+
+    What stands in a lab is data that anybody may have written: no path and no link leads out of it, and no
+    file takes more memory than there is.
+    """
 
     def __init__(self, location: str | Path) -> None:
         self.location = str(location)
@@ -59,29 +71,36 @@ class Lab:
             found = [info.base_name for info in self._fs.get_file_info(selector)]
         return sorted(name for name in found if not name.startswith("."))
 
-    def read(self, path: str) -> bytes:
-        """The bytes of a published file."""
-        with self._reporting(path), self._fs.open_input_stream(self._at(path)) as stream:
-            return bytes(stream.read())
+    def read(self, path: str, most_bytes: int | None = None) -> bytes:
+        """The bytes of a published file. Raises LabError for a larger one than `most_bytes`, or than memory allows."""
+        with self.open(path) as file, self._reporting(path):
+            most = most_bytes or (SMALL_BYTES if file.size() <= SMALL_BYTES else free_bytes("cpu") / 4)
+            if file.size() > most:
+                raise LabError(
+                    f"{self.show(path)} has {file.size():,} bytes, too many to read; remove it and run again"
+                )
+            return bytes(file.read())
 
     def read_json(self, path: str) -> Any:
         """The value in a published JSON file."""
         try:
-            return json.loads(self.read(path))
-        except (ValueError, RecursionError) as error:
+            return strict_json.loads(self.read(path, MOST_JSON_BYTES))
+        except ValueError as error:
             raise LabError(f"{self.show(path)} is not JSON ({error}); remove it and run again") from None
 
     def open(self, path: str) -> Any:
         """A published file for random access, as pyarrow.parquet reads it."""
         with self._reporting(path):
-            return self._fs.open_input_file(self._at(path))
+            at = self._at(path)
+            if self._is_local and not stat.S_ISREG(os.stat(at).st_mode):
+                raise LabError(f"{self.show(path)} is no file; remove it and run again")  # a pipe would never end
+            return self._fs.open_input_file(at)
 
     def publish(self, path: str, data: bytes) -> None:
         """Writes a file so that readers see all of it or nothing."""
-        folder, _, name = path.rpartition("/")
-        hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        hidden = _hidden(path)
         with self._reporting(path):
-            self._fs.create_dir(self._at(folder), recursive=True)
+            self._fs.create_dir(self._at(path.rpartition("/")[0]), recursive=True)
             try:
                 with self._fs.open_output_stream(self._at(hidden)) as stream:
                     stream.write(data)
@@ -108,8 +127,7 @@ class Lab:
 
         Returns whether it was this call that published it; one of several at once is.
         """
-        parent, _, name = path.rpartition("/")
-        hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
+        hidden = _hidden(path)
         with self._reporting(path):
             self._fs.create_dir(self._at(hidden), recursive=True)
             try:
@@ -133,8 +151,7 @@ class Lab:
         with self._reporting(path):
             kind = self._info(path).type
             if kind == pafs.FileType.Directory:
-                parent, _, name = path.rpartition("/")
-                gone = f"{parent}/.{name}.{uuid.uuid4().hex}"
+                gone = _hidden(path)
                 self._fs.move(self._at(path), self._at(gone))
                 self._fs.delete_dir(self._at(gone))
             elif kind == pafs.FileType.File:
@@ -156,6 +173,8 @@ class Lab:
             info = self._info(path)
             if info.type != pafs.FileType.Directory:
                 return int(info.size or 0)
+            if self._is_local:
+                return _bytes_below(self._at(path))
             below = self._fs.get_file_info(pafs.FileSelector(self._at(path), recursive=True))
             return sum(int(one.size or 0) for one in below)
 
@@ -179,10 +198,26 @@ class Lab:
 
     def show(self, path: str) -> str:
         """A path as a person would write it."""
-        return f"{self.location.rstrip('/')}/{path}"
+        return printable(f"{self.location.rstrip('/')}/{path}")
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._fs, pafs.LocalFileSystem)
 
     def _at(self, path: str) -> str:
-        return f"{self._root}/{path}" if path else self._root
+        """Where a path of the lab is. Raises LabError for one that leads out of it."""
+        at, parts = str(self._root), path.split("/") if path else []
+        for part in parts:
+            at = f"{at}/{part}"
+            if part in ("", ".", "..") or (self._is_local and os.path.islink(at) and not self._is_inside(at)):
+                raise LabError(
+                    f"{self.show(path)} leads out of the lab; a lab is one folder: take it out, and run again"
+                )
+        return at
+
+    def _is_inside(self, link: str) -> bool:
+        root = str(os.path.realpath(self._root))
+        return os.path.commonpath((root, os.path.realpath(link))) == root
 
     def _info(self, path: str) -> pafs.FileInfo:
         with self._reporting(path):
@@ -192,8 +227,24 @@ class Lab:
     def _reporting(self, path: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name that is no text
             raise LabError(f"{self.show(path)}: {_line(error)}; check that the lab can be read and written") from None
+
+
+def _hidden(path: str) -> str:
+    """A new name beside a path, which no reader looks at."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name}.{uuid.uuid4().hex}"
+
+
+def _bytes_below(folder: str) -> int:
+    """Of all files in a folder of this machine; links are not followed."""
+    n_bytes = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # gone since
+                n_bytes += os.lstat(os.path.join(top, name)).st_size
+    return n_bytes
 
 
 def _line(error: BaseException) -> str:

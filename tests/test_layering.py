@@ -13,6 +13,7 @@ ROOT = Path(bridgelab.__file__).parents[1]
 
 ORDER = [
     "bridgelab.errors",
+    "bridgelab.text_file",
     "bridgelab.user_file",
     "bridgelab.values",
     "bridgelab.wavegan_config",
@@ -20,10 +21,14 @@ ORDER = [
     "bridgelab.specs",
     "bridgelab.keys",
     "bridgelab.metrics",
+    "bridgelab.memory",
+    "bridgelab.strict_json",
     "bridgelab.lab",
     "bridgelab.weights",
     "bridgelab.lease",
     "bridgelab.columns",
+    "bridgelab.parquet",
+    "bridgelab.soundness",
     "bridgelab.results",
     "bridgelab.domains.logmel",
     "bridgelab.domains",
@@ -74,7 +79,6 @@ ORDER = [
     "bridgelab.systems",
     "bridgelab.evaluate",
     "bridgelab.rows",
-    "bridgelab.memory",
     "bridgelab.trial",
     "bridgelab.media",
     "bridgelab.passage",
@@ -127,7 +131,19 @@ MAY_IMPORT = {
     "search_spaces": {"bridgelab.config"},
     "analysis": {
         f"bridgelab.{name}"
-        for name in ("catalog", "columns", "declarations", "errors", "lab", "metrics", "replicates", "results", "study")
+        for name in (
+            "catalog",
+            "columns",
+            "declarations",
+            "errors",
+            "lab",
+            "metrics",
+            "parquet",
+            "replicates",
+            "results",
+            "strict_json",
+            "study",
+        )
     },
 }
 ONLY_HERE = {

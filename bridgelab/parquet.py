@@ -1,0 +1,137 @@
+"""Parquet files of a lab, opened as what anybody may have written: none takes much more memory than its own size.
+
+Arrow believes what a file says of itself: a footer of a few bytes can announce any number of rows, and a page of
+16 KiB can unpack to 512 MiB, of which the footer need not speak. So rows and pages are counted before they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MOST_FOOTER_BYTES = 4 << 20
+MOST_GROUPS, MOST_COLUMNS = 4_096, 64
+MOST_TIMES = 256
+"""A file takes at most so many times its size; one that is written here takes a tenth of that."""
+LEAST_BYTES = 4 << 20
+"""So much memory any file may take."""
+TAIL_BYTES, HEAD_BYTES = 8, 1 << 16
+"""The end of a file has the length of its footer; a page begins with a header of so many bytes at most."""
+PLAIN, A_DICTIONARY, BY_RUNS, PACKED_BITS, BY_DICTIONARY = 0, 2, 3, 4, 8
+ENCODINGS = (PLAIN, A_DICTIONARY, BY_RUNS, PACKED_BITS, BY_DICTIONARY)
+"""With these a text is as long as its bytes; others share the beginnings of texts."""
+OF_A_VALUE, OF_A_BYTE = 8, 6
+"""Bytes of memory for a value, and for an unpacked byte: a text without letters has four, and two places."""
+UNPACKED, PACKED, DATA, DICTIONARY, DATA_2 = 2, 3, 5, 7, 8
+"""Fields of a page's header; the last three hold its encoding."""
+ENCODING = {DATA: 2, DICTIONARY: 2, DATA_2: 4}
+STOP, SWITCHES, NUMBERS, BYTES, STRUCT = 0, (1, 2), (3, 4, 5, 6), 8, 12
+"""How a field of Thrift's compact protocol is written."""
+
+Fields = dict[int, Any]
+
+
+def opened(file: Any, texts: Collection[str] = ()) -> pq.ParquetFile:
+    """A Parquet file, its columns `texts` as dictionaries. Raises what pyarrow raises for something else."""
+    size = file.size()
+    tail = file.read_at(TAIL_BYTES, size - TAIL_BYTES) if size > TAIL_BYTES else b""
+    if int.from_bytes(tail[:4], "little") > MOST_FOOTER_BYTES:
+        raise pa.ArrowInvalid("its footer is too large")
+    metadata = pq.read_metadata(file)
+    if metadata.num_row_groups > MOST_GROUPS or metadata.num_columns > MOST_COLUMNS:
+        raise pa.ArrowInvalid("it has too many row groups or columns")
+    there = [name for name in metadata.schema.names if name in texts]
+    return pq.ParquetFile(file, metadata=metadata, read_dictionary=there, page_checksum_verification=True)
+
+
+def check_size(file: Any, metadata: pq.FileMetaData, columns: Sequence[str]) -> None:
+    """Raises ArrowInvalid where some columns of a file would take more memory than MOST_TIMES its size."""
+    size, n_bytes = file.size(), 0
+    most = max(LEAST_BYTES, MOST_TIMES * size)
+    paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    wanted = [i for i, path in enumerate(paths) if path.partition(".")[0] in columns]
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for chunk in map(group.column, wanted):
+            n_values = max(0, group.num_rows, chunk.num_values)
+            n_bytes += OF_A_VALUE * n_values + OF_A_BYTE * _unpacked(file, size, chunk)
+        if n_bytes > most:
+            raise pa.ArrowInvalid(f"it unpacks to more than {MOST_TIMES} times its {size:,} bytes")
+
+
+def read(file: Any, source: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
+    """All rows of a file that was opened. Raises ArrowInvalid for another schema, and what pyarrow raises."""
+    if not source.schema_arrow.equals(schema):
+        raise pa.ArrowInvalid("it has other columns")
+    check_size(file, source.metadata, schema.names)
+    table = source.read()
+    table.validate(full=True)
+    return table
+
+
+def _unpacked(file: Any, size: int, chunk: Any) -> int:
+    """The bytes that a column's pages unpack to, by their own headers."""
+    start, n_packed = chunk.data_page_offset, chunk.total_compressed_size
+    if chunk.has_dictionary_page:
+        start = min(start, chunk.dictionary_page_offset)
+    if not 0 < start <= start + n_packed <= size:
+        raise pa.ArrowInvalid("it has a column beyond its end")
+    return sum(_pages(file, start, start + n_packed))
+
+
+def _pages(file: Any, at: int, end: int) -> Iterator[int]:
+    data, begins = b"", at
+    while at < end:
+        if at + HEAD_BYTES > begins + len(data) < end or at > begins + len(data):
+            data, begins = file.read_at(min(2 * HEAD_BYTES, end - at), at), at
+        header, n_read = _struct(data, at - begins)
+        sizes = [header.get(name) for name in (UNPACKED, PACKED)]
+        if not all(isinstance(size, int) and size >= 0 for size in sizes):
+            raise pa.ArrowInvalid("it has a page without a size")
+        kinds = [(header[kind], place) for kind, place in ENCODING.items() if kind in header]
+        if not all(isinstance(about, dict) and about.get(place, PLAIN) in ENCODINGS for about, place in kinds):
+            raise pa.ArrowInvalid("it has a page that is encoded otherwise")
+        yield sizes[0]
+        at = begins + n_read + sizes[1]
+
+
+def _struct(data: bytes, at: int, depth: int = 0) -> tuple[Fields, int]:
+    """The fields of a struct in Thrift's compact protocol, of the kinds that a page's header has, and its end."""
+    found: Fields = {}
+    number = 0
+    try:
+        while (byte := data[at]) != STOP:
+            at, kind = at + 1, byte & 15
+            if byte >> 4:
+                number += byte >> 4
+            else:
+                number, at = _number(data, at)
+            if kind in NUMBERS:
+                found[number], at = _number(data, at)
+            elif kind == STRUCT and depth < 4:
+                found[number], at = _struct(data, at, depth + 1)
+            elif kind == BYTES:
+                n, at = _varint(data, at)
+                at += n
+            elif kind not in SWITCHES:
+                raise pa.ArrowInvalid("it has a page without a header")
+    except IndexError:
+        raise pa.ArrowInvalid("it has a page without a header") from None
+    return found, at + 1
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    n, at = _varint(data, at)
+    return (n >> 1) ^ -(n & 1), at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    n = 0
+    for shift in range(0, 70, 7):
+        byte, at = data[at], at + 1
+        n |= (byte & 127) << shift
+        if byte < 128:
+            return n, at
+    raise pa.ArrowInvalid("it has a number that does not end")
