@@ -138,7 +138,9 @@ def forest(run: Run) -> go.Figure:
     fig.add_vline(x=0, line={"color": "#888", "width": 1})
     fig = _finished(fig, run)
     metric = str(found["metric"].iloc[0])
-    fig.update_xaxes(title=f"{tables.SHOWN.get(metric, plain(metric))} minus that of '{plain(run.reference)}'", tickformat="+.3~f")
+    fig.update_xaxes(
+        title=f"{tables.SHOWN.get(metric, plain(metric))} minus that of '{plain(run.reference)}'", tickformat="+.3~f"
+    )
     fig.update_yaxes(title=None, range=None, autorange="reversed", type="category", automargin=True)
     return fig.update_layout(height=150 + 42 * len(found), margin_t=60, legend_y=1 + 50 / (40 + 42 * len(found)))
 

@@ -134,8 +134,8 @@ def shared_beginnings() -> bytes:
 
 
 LARGER: dict[str, tuple[Callable[[], bytes], str]] = {
-    "pages": (bomb, "it unpacks to more than 256 times its"),
-    "rows": (many_rows, "it unpacks to more than 256 times its"),
+    "pages": (bomb, "it unpacks to more than 512 times its"),
+    "rows": (many_rows, "it unpacks to more than 512 times its"),
     "texts": (shared_beginnings, "it has a page that is encoded otherwise"),
 }
 
