@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.errors import InvalidValueError
+from bridgelab.errors import InvalidValueError, LabError
 from bridgelab.results import Results
 
 from .summary import Run
@@ -135,5 +135,8 @@ def distributions_of(run: Run) -> dict[str, Any]:
 def _distributions(definition: Mapping[str, Any]) -> dict[str, Any]:
     import optuna.distributions as d
 
-    made = {"Float": d.FloatDistribution, "Int": d.IntDistribution, "Categorical": d.CategoricalDistribution}
-    return {key: made[kind](**values) for key, (kind, values) in definition["space"].items()}
+    kinds = {"Float": d.FloatDistribution, "Int": d.IntDistribution, "Categorical": d.CategoricalDistribution}
+    try:
+        return {key: kinds[kind](**values) for key, (kind, values) in definition["space"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LabError(f"the lab has a search over no space ({error}); remove its part of results/proposals") from None

@@ -81,7 +81,8 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
     planned = members_of(lab, study, selection, study_id)
     latest = planned.select(OF_A_RUN).sort_by("planned_at").slice(len(planned) - 1).to_pylist()[0]
     members = _with_trials(planned.select(OF_A_MEMBER), results)
-    _check_whole(lab, study, members)
+    definition = strict_json.mapping(latest["definition"])
+    _check_whole(lab, study, members, definition["study"])
     declared = excluded(lab)
     is_out = members["trial_id"].isin(list(declared))
     out = set(members["trial_id"][is_out])
@@ -91,7 +92,7 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
         pair=latest["pair"],
         preset=latest["preset"],
         recipe=latest["recipe"],
-        definition=strict_json.mapping(latest["definition"]),
+        definition=definition,
         members=members,
         values=values_of(members[members["complete"] & ~is_out], results),
         looks=looks_at(lab, latest["study_id"]),
@@ -102,7 +103,7 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
     )
 
 
-def _check_whole(lab: Lab, study: str, members: pd.DataFrame) -> None:
+def _check_whole(lab: Lab, study: str, members: pd.DataFrame, told: Mapping[str, Any]) -> None:
     """Raises LabError where members are not those of one study: every arm in every replicate, against a reference."""
     n_arms, n_replicates = members["arm_index"].nunique(), int(members["replicate"].max()) + 1
     by_arm = members.groupby("arm_index", observed=True)[["arm_name", "decode"]]
@@ -111,6 +112,7 @@ def _check_whole(lab: Lab, study: str, members: pd.DataFrame) -> None:
     is_whole = (
         alike
         and names.nunique() == n_arms
+        and all(name in set(names) for name in [*told["ladder"], *told["leave_one_out"].values()])
         and len({frozenset(arm) for arm in members["arm"]}) == 1
         and (members["role"] == "reference").any()
         and n_arms * n_replicates <= MOST_TIMES_AS_MANY * len(members) + FEW

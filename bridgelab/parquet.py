@@ -30,8 +30,10 @@ LONG, OF_A_LONG, OF_A_VALUE, OF_ITS_OWN = ("INT64", "DOUBLE"), 8, 4, 24
 UNPACKED, PACKED, DATA, DICTIONARY, DATA_2 = 2, 3, 5, 7, 8
 """Fields of a page's header; the last three have fields of their own, how many values it has among them."""
 ENCODING, N_VALUES = {DATA: 2, DICTIONARY: 2, DATA_2: 4}, 1
-STOP, SWITCHES, NUMBERS, BYTES, STRUCT = 0, (1, 2), (3, 4, 5, 6), 8, 12
-"""How a field of Thrift's compact protocol is written."""
+STOP, SWITCHES, NUMBERS, INT32, BYTES, STRUCT = 0, (1, 2), (4, 5, 6), 5, 8, 12
+"""How a field of Thrift's compact protocol is written; a page's header has no other kinds."""
+MOST_COUNT, MOST_FIELD, MOST_DEPTH = 1 << 31, 1 << 15, 4
+"""Beyond these Arrow reads another number than is written."""
 
 Fields = dict[int, Any]
 
@@ -107,31 +109,38 @@ def _spelt_out(about: Any, kind: int) -> int:
 
 def _count(fields: Any, name: int) -> int:
     found = fields.get(name) if isinstance(fields, dict) else None
-    if not isinstance(found, int) or found < 0:
+    if not isinstance(found, int) or not 0 <= found < MOST_COUNT:
         raise pa.ArrowInvalid("it has a page that does not say how large it is")
     return found
 
 
 def _struct(data: bytes, at: int, depth: int = 0) -> tuple[Fields, int]:
-    """The fields of a struct in Thrift's compact protocol, of the kinds that a page's header has, and its end."""
+    """The 32-bit numbers and structs in a struct of Thrift's compact protocol, by their ids, and where it ends.
+
+    What Arrow would take for another field, or for none, is not taken here either.
+    """
     found: Fields = {}
     number = 0
     try:
         while (byte := data[at]) != STOP:
-            at, kind = at + 1, byte & 15
-            if byte >> 4:
-                number += byte >> 4
-            else:
-                number, at = _number(data, at)
+            at, kind, step = at + 1, byte & 15, byte >> 4
+            if not step:
+                step, at = _number(data, at)
+                number = 0
+            number += step
             if kind in NUMBERS:
-                found[number], at = _number(data, at)
-            elif kind == STRUCT and depth < 4:
+                value, at = _number(data, at)
+                if kind == INT32:
+                    found[number] = value
+            elif kind == STRUCT and depth < MOST_DEPTH:
                 found[number], at = _struct(data, at, depth + 1)
             elif kind == BYTES:
                 n, at = _varint(data, at)
                 at += n
             elif kind not in SWITCHES:
                 raise pa.ArrowInvalid("it has a page without a header")
+            if not 0 < number < MOST_FIELD:
+                raise pa.ArrowInvalid("it has a page whose header has no such field")
     except IndexError:
         raise pa.ArrowInvalid("it has a page without a header") from None
     return found, at + 1
@@ -143,10 +152,13 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    n = 0
-    for shift in range(0, 70, 7):
-        byte, at = data[at], at + 1
-        n |= (byte & 127) << shift
-        if byte < 128:
-            return n, at
+    n = data[at]
+    if n < 128:
+        return n, at + 1
+    n &= 127
+    for shift in range(7, 70, 7):
+        at += 1
+        n |= (data[at] & 127) << shift
+        if data[at] < 128:
+            return n, at + 1
     raise pa.ArrowInvalid("it has a number that does not end")

@@ -86,8 +86,15 @@ def _definition(text: str) -> None:
     _check_form("study", found["study"], OF_A_STUDY)
     if found["study"]["primary_metric"] not in METRICS:
         raise ValueError("its primary metric is none")
-    if "base" in found:
+    if found.get("crossed") is not None:
+        _check_form("crossing", found["crossed"], {name: int for name in SOURCES})
+    if "base" in found:  # earlier ones have none
+        _check_form("definition", found, {"base": dict, "command": str})
         _check_form("base", found["base"], {"bridge": dict})
+        _check_form("bridge", found["base"]["bridge"], OF_A_BRIDGE)
+        for name, sizes in OF_MODELS.items():
+            if found["base"].get(name) is not None:
+                _check_form(name, found["base"][name], sizes)
 
 
 def _search(text: str) -> None:
@@ -98,13 +105,24 @@ def _search(text: str) -> None:
     _check_form("bridge", found["base"]["bridge"], {"n_steps": int})
 
 
-def _check_form(what: str, found: Any, wanted: Mapping[str, type]) -> None:
+def _check_form(what: str, found: Any, wanted: Mapping[str, Kind]) -> None:
     for name, kind in wanted.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
             raise ValueError(f"a {what} has no {name}")
 
 
-OF_A_STUDY: Mapping[str, type] = {
+Kind = type | tuple[type, ...]
+SOURCES = ("base", "label", "bridge")
+OF_A_BRIDGE: Mapping[str, Kind] = {
+    **dict.fromkeys(("n_layers", "hidden_dim", "shared_dim", "n_steps", "batch_size"), int),
+    **dict.fromkeys(("learning_rate", "beta_kl", "beta_swd", "beta_cls"), (int, float)),
+}
+OF_MODELS: Mapping[str, Mapping[str, Kind]] = {
+    "vae_a": dict.fromkeys(("n_layers", "hidden_dim", "latent_dim", "n_steps", "batch_size"), int),
+    "judge_a": {"n_steps": int},
+}
+"""What a report says of the settings of a study."""
+OF_A_STUDY: Mapping[str, Kind] = {
     "name": str,
     "question": str,
     "rebuilds": str,

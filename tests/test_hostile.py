@@ -23,7 +23,7 @@ from PIL import Image
 from some_rows import rows_of
 
 import analysis
-from bridgelab import housekeeping, weights
+from bridgelab import housekeeping, parquet, weights
 from bridgelab.base_models import checkpoint
 from bridgelab.config import VAEConfig
 from bridgelab.domains import folder, get_domain
@@ -158,6 +158,39 @@ def test_a_footer_that_says_it_is_large_is_refused_unread(lab: Lab, caplog: pyte
     with at_most(16):
         assert Results(lab).read("trials").num_rows == 0
     assert "its footer is too large" in caplog.text
+
+
+def header(*fields: bytes, kind: int = parquet.DATA) -> bytes:
+    """Of a page of three bytes, packed and not, with fields before those that say how it is encoded."""
+    about = b"\x15\x02\x15\x00\x00"  # one value, spelt out
+    sizes = b"\x15\x00\x15\x06\x15\x06"
+    return sizes + b"".join(fields) + bytes([0x0C]) + bundles.varint(2 * kind) + about + b"\0"
+
+
+def pages(*headers: bytes) -> list[int]:
+    """The bytes of memory for each page."""
+    data = b"".join(one + b"abc" for one in headers)
+    return list(parquet._pages(pa.BufferReader(data), 0, len(data)))
+
+
+SECOND_SIZE = {
+    "of 64 bits": b"\x06\x04\x00",
+    "of another field's number, to 16 bits": b"\x05" + bundles.varint(2 * (65536 + 2)) + b"\x00",
+    "beyond 32 bits": b"\x05\x04" + bundles.varint(2 * (2**32)),
+    "of a byte": b"\x03\x04\x00",
+    "of a list": b"\x09\x04\x05",
+}
+
+
+@pytest.mark.parametrize("said", SECOND_SIZE)
+def test_a_page_s_size_is_what_arrow_takes_for_it_or_the_page_is_refused(said: str) -> None:
+    each = 3 + parquet.OF_ITS_OWN
+    assert pages(header(), header()) == [each, each]
+    if said == "of 64 bits":
+        assert pages(header(SECOND_SIZE[said])) == [each]
+        return
+    with pytest.raises(pa.ArrowInvalid, match="it has a page"):
+        pages(header(SECOND_SIZE[said]))
 
 
 # Commands, each in a process whose memory is measured

@@ -117,6 +117,13 @@ def cells(kind: pa.DataType) -> st.SearchStrategy[Any]:
     return st.none() | st.sampled_from([low, -1 if low else 0, 0, 1, 5, high]) | st.integers(low, high)
 
 
+def documents_like(text: Any) -> st.SearchStrategy[Any]:
+    """Of a text that is a JSON object, others that are nearly it; else the text."""
+    if not isinstance(text, str) or not text.startswith("{"):
+        return st.just(text)
+    return values_like(json.loads(text)).map(lambda value: json.dumps(value, allow_nan=True))
+
+
 @st.composite
 def rows_like(draw: st.DrawFn, rows: pa.Table) -> pa.Table:
     """Rows of a table in which some values are others of the same type, or some rows are missing or twice."""
@@ -124,7 +131,7 @@ def rows_like(draw: st.DrawFn, rows: pa.Table) -> pa.Table:
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(listed) - 1))
         field = rows.schema.field(place)
-        new = draw(cells(field.type) | st.sampled_from(listed[place]))
+        new = draw(cells(field.type) | st.sampled_from(listed[place]) | documents_like(listed[place][0]))
         every = draw(st.booleans())
         for at in range(rows.num_rows) if every else [draw(st.integers(0, rows.num_rows - 1))]:
             listed[place][at] = new

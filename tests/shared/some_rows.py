@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from bridgelab.metrics import METRICS
 from bridgelab.results import SCHEMAS
+from bridgelab.soundness import OF_A_BRIDGE
 
 WHEN = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
 
@@ -21,7 +22,8 @@ DEFINITION = {
         "leave_one_out": {},
     },
     "overrides": {},
-    "base": {"bridge": {"n_steps": 1}},
+    "base": {"bridge": {name: 1 for name in OF_A_BRIDGE}},
+    "command": "bridgelab sweep x",
     "space": {},
 }
 SOME = {
