@@ -54,7 +54,8 @@ def _all_compared(run: Run) -> pd.DataFrame:
 def _with_diverged(run: Run, metric: str) -> pd.Series[float]:
     """The metric by arm_index and replicate; WORST where training diverged and the metric is a share."""
     values = run.values[run.values["metric"] == metric].set_index(["arm_index", "replicate"])["value"]
-    diverged = run.members[(run.members["failure_class"] == "nan") & ~run.members["trial_id"].isin(list(run.excluded))]
+    is_nan = (run.members["failure_class"] == "nan") & ~run.members["complete"]
+    diverged = run.members[is_nan & ~run.members["trial_id"].isin(list(run.excluded))]
     if metric not in SHARES or diverged.empty:
         return values
     places = pd.MultiIndex.from_frame(diverged[["arm_index", "replicate"]])

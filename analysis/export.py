@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.errors import InvalidValueError
+from bridgelab.errors import InvalidValueError, LabError
 from bridgelab.results import Results
 
 from .summary import Run
@@ -35,8 +36,10 @@ def export(run: Run, folder: str | Path) -> dict[str, Path]:
         if paths[STORAGE].exists():
             raise InvalidValueError(f"{paths[STORAGE]} is there already; give -o another folder")
         flat(run).to_parquet(paths[FLAT], index=False)
-        with paths[SCORES].open("wb") as file:
-            np.savez(file, allow_pickle=False, **scores(run))
+        with zipfile.ZipFile(paths[SCORES], "w") as file:
+            for arm, values in scores(run).items():  # np.savez takes an arm named 'file' for its own argument
+                with file.open(f"{arm}.npy", "w") as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
         _write_optuna(run, f"sqlite:///{paths[STORAGE]}")
     except OSError as error:
         raise InvalidValueError(f"cannot write to {folder}: {error.strerror}; give -o another folder") from None
@@ -74,7 +77,7 @@ def _write_optuna(run: Run, storage: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     proposals = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
     study = optuna.create_study(storage=storage, study_name=f"{run.study}-{run.study_id}", direction="maximize")
-    study.set_user_attr("command", run.definition["command"])
+    study.set_user_attr("command", str(run.definition.get("command")))
     study.add_trials(list(_proposed(proposals) if proposals else _of_grid(run)))
 
 
@@ -132,5 +135,8 @@ def distributions_of(run: Run) -> dict[str, Any]:
 def _distributions(definition: Mapping[str, Any]) -> dict[str, Any]:
     import optuna.distributions as d
 
-    made = {"Float": d.FloatDistribution, "Int": d.IntDistribution, "Categorical": d.CategoricalDistribution}
-    return {key: made[kind](**values) for key, (kind, values) in definition["space"].items()}
+    kinds = {"Float": d.FloatDistribution, "Int": d.IntDistribution, "Categorical": d.CategoricalDistribution}
+    try:
+        return {key: kinds[kind](**values) for key, (kind, values) in definition["space"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LabError(f"the lab has a search over no space ({error}); remove its part of results/proposals") from None

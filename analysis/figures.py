@@ -13,6 +13,7 @@ from . import paper, predictions, tables
 from .comparison import compare
 from .dose_response import varies_a_number
 from .importance import importance, proposals
+from .markup import plain
 from .summary import Run, summarize
 
 DIRECTIONS = {"transfer_accuracy_ab": ("a → b", "#0072B2"), "transfer_accuracy_ba": ("b → a", "#D55E00")}
@@ -43,7 +44,7 @@ def positions(run: Run) -> pd.DataFrame:
     arms = run.members.drop_duplicates("arm_index").sort_values("arm_index")
     if not varies_a_number(run):
         return pd.DataFrame(
-            {"arm_index": arms["arm_index"], "position": range(len(arms)), "label": arms["arm_name"].astype(str)}
+            {"arm_index": arms["arm_index"], "position": range(len(arms)), "label": arms["arm_name"].map(plain)}
         )
     key = run.varied[0]
     n_train = run.members["n_train"].max()
@@ -119,12 +120,12 @@ def forest(run: Run) -> go.Figure:
     colour = DIRECTIONS["transfer_accuracy_ab"][1]
     fig = go.Figure()
     fig.add_scatter(
-        x=pairs["difference"], y=pairs["arm_name"].astype(str), mode="markers", name="one replicate",
-        marker={"color": colour, "size": 6, "opacity": 0.45}, customdata=pairs[["replicate", "trial_id"]],
+        x=pairs["difference"], y=pairs["arm_name"].map(plain), mode="markers", name="one replicate",
+        marker={"color": colour, "size": 6, "opacity": 0.45}, customdata=pairs[["replicate", "trial_id"]].map(plain),
         hovertemplate="replicate %{customdata[0]}: %{x:+.3f}<br>trial %{customdata[1]}<extra></extra>",
     )  # fmt: skip
     fig.add_scatter(
-        x=found["difference"], y=found["arm_name"], mode="markers", name="mean and 95 % interval",
+        x=found["difference"], y=found["arm_name"].map(plain), mode="markers", name="mean and 95 % interval",
         marker={"color": colour, "size": 12, "symbol": "line-ns-open", "line_width": 3},
         error_x={
             "type": "data", "symmetric": False, "color": colour, "thickness": 2, "width": 6,
@@ -137,7 +138,9 @@ def forest(run: Run) -> go.Figure:
     fig.add_vline(x=0, line={"color": "#888", "width": 1})
     fig = _finished(fig, run)
     metric = str(found["metric"].iloc[0])
-    fig.update_xaxes(title=f"{tables.SHOWN.get(metric, metric)} minus that of '{run.reference}'", tickformat="+.3~f")
+    fig.update_xaxes(
+        title=f"{tables.SHOWN.get(metric, plain(metric))} minus that of '{plain(run.reference)}'", tickformat="+.3~f"
+    )
     fig.update_yaxes(title=None, range=None, autorange="reversed", type="category", automargin=True)
     return fig.update_layout(height=150 + 42 * len(found), margin_t=60, legend_y=1 + 50 / (40 + 42 * len(found)))
 
@@ -148,7 +151,7 @@ def _add_dots(fig: go.Figure, run: Run, axis: pd.DataFrame, metric: str, offset:
     fig.add_scatter(
         x=dots["position"] + offset, y=dots["value"], mode="markers", name=f"{name}, one replicate",
         legendgroup=name, showlegend=False, marker={"color": colour, "size": 6, "opacity": 0.55},
-        customdata=dots[["replicate", "trial_id"]],
+        customdata=dots[["replicate", "trial_id"]].map(plain),
         hovertemplate="replicate %{customdata[0]}: %{y:.3f}<br>trial %{customdata[1]}<extra></extra>",
     )  # fmt: skip
 
@@ -190,7 +193,7 @@ def confusion(run: Run, metric: str) -> go.Figure:
     n_classes = int(counts[["source", "transferred"]].to_numpy().max()) + 1
     n_columns = min(3, len(arms))
     n_rows = -(-len(arms) // n_columns)
-    fig = make_subplots(n_rows, n_columns, subplot_titles=list(arms["arm_name"].astype(str)))
+    fig = make_subplots(n_rows, n_columns, subplot_titles=list(arms["arm_name"].map(plain)))
     for place, arm_index in enumerate(arms["arm_index"]):
         fig.add_heatmap(
             z=predictions.matrix(counts[counts["arm_index"] == arm_index], n_classes), zmin=0, zmax=1,
@@ -219,7 +222,7 @@ def learning_curves(run: Run, curves: pd.DataFrame) -> go.Figure:
             fillcolor=_faint(colour), hoverinfo="skip", showlegend=False, legendgroup=str(name),
         )  # fmt: skip
         fig.add_scatter(
-            x=middle.index, y=middle, mode="lines", line_color=colour, name=str(name), legendgroup=str(name),
+            x=middle.index, y=middle, mode="lines", line_color=colour, name=plain(name), legendgroup=str(name),
             hovertemplate="step %{x}: %{y:.3f}<extra></extra>",
         )  # fmt: skip
     fig = _finished(fig, run)
@@ -246,9 +249,9 @@ def _dimension(name: str, values: pd.Series[Any]) -> dict[str, Any]:
     """An axis of parallel coordinates: categories by their place."""
     if values.map(lambda v: isinstance(v, (bool, str))).any():
         names = sorted(map(str, values.unique()))
-        ticks = {"tickvals": list(range(len(names))), "ticktext": names}
-        return {"label": name, "values": [names.index(str(v)) for v in values], **ticks}
-    return {"label": name, "values": values}
+        ticks = {"tickvals": list(range(len(names))), "ticktext": list(map(plain, names))}
+        return {"label": plain(name), "values": [names.index(str(v)) for v in values], **ticks}
+    return {"label": plain(name), "values": values}
 
 
 def slices(run: Run) -> go.Figure:
@@ -257,10 +260,12 @@ def slices(run: Run) -> go.Figure:
 
     arms = proposals(run).dropna(subset="gain")
     names = [name for name in arms if name not in ("generation", "number", "gain", "rungs", "final", "trial_id")]
-    fig = make_subplots(1, len(names), shared_yaxes=True, subplot_titles=names, horizontal_spacing=0.03)
+    fig = make_subplots(
+        1, len(names), shared_yaxes=True, subplot_titles=list(map(plain, names)), horizontal_spacing=0.03
+    )
     for column, name in enumerate(names, 1):
         fig.add_scatter(
-            x=arms[name].astype(str) if arms[name].dtype == object else arms[name], y=arms["gain"], mode="markers",
+            x=arms[name].map(plain) if arms[name].dtype == object else arms[name], y=arms["gain"], mode="markers",
             marker={"color": arms["generation"], "colorscale": "Cividis", "size": 7, "showscale": False},
             customdata=arms[["generation", "number"]], showlegend=False, row=1, col=column,
             hovertemplate="%{x}: %{y:+.3f}<br>generation %{customdata[0]}, arm %{customdata[1]}<extra></extra>",
@@ -275,7 +280,7 @@ def importances(run: Run) -> go.Figure:
     fig = go.Figure()
     for place, (name, title) in enumerate((("fanova", "fANOVA"), ("ped_anova", "PED-ANOVA"))):
         fig.add_scatter(
-            x=found[name], y=found["parameter"], mode="markers", name=title,
+            x=found[name], y=found["parameter"].map(plain), mode="markers", name=title,
             marker={"color": COLOURS[place], "size": 10},
             error_x={
                 "type": "data", "symmetric": False, "color": COLOURS[place], "width": 5,
@@ -314,7 +319,7 @@ def _has_numbers(trace: Any) -> bool:
 
 def _axis_title(run: Run) -> str:
     key = run.varied[0]
-    return "labelled samples of each domain (logarithmic)" if key == "n_labels" else f"{key} (logarithmic)"
+    return "labelled samples of each domain (logarithmic)" if key == "n_labels" else f"{plain(key)} (logarithmic)"
 
 
 def _faint(colour: str) -> str:

@@ -14,6 +14,11 @@ def text(value: object) -> str:
     return html.escape(str(value))
 
 
+def plain(value: object) -> str:
+    """Anything as text in a figure: Plotly reads letters, and takes `<a href=...>` for a link."""
+    return html.escape(str(value), quote=False)
+
+
 def table(heading: str, cells: Sequence[Sequence[str]], wide: bool = False) -> str:
     """A table of text under its heading; the first row of cells is its head. `wide`: its cells hold sentences."""
     return _table(heading, cells[0], [[text(cell) for cell in row] for row in cells[1:]], wide)
@@ -53,10 +58,10 @@ def drawn(fig: Any, name: str, said: str) -> str:
     style = f"min-height: {fig.layout.height or 450}px"
     return f"""<div class="figure" id="{name}" role="img" aria-label="{text(said)}" style="{style}"></div>
 <noscript><p class="quiet">The figure needs JavaScript; the tables have its numbers.</p></noscript>
-{data(f"{name}-spec", "application/json", fig.to_json())}"""
+{data(f"{name}-spec", fig.to_json())}"""
 
 
-def data(name: str, kind: str, content: str) -> str:
-    """Text that the page carries and does not show."""
-    kept = content.replace("</", "<\\/")
-    return f'<script type="{kind}" id="{name}">{kept}</script>'
+def data(name: str, content: str) -> str:
+    """JSON that the page carries and does not show."""
+    kept = content.replace("<", "\\u003c")  # in JSON the same letter; in HTML no comment and no end of a script
+    return f'<script type="application/json" id="{name}">{kept}</script>'

@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bridgelab.columns import Where
+from bridgelab.errors import LabError
 from bridgelab.metrics import METRIC_VERSION
 from bridgelab.results import Results
 
 DECODES = ["mean", "sample"]
+MOST_METRICS, MOST_CELLS = 256, 1 << 28
+"""A run has some dozens of metrics, and a few judges; of more there would be more cells than memory."""
 NO_DECODE = 2
 """As before both were kept."""
 OTHER = np.array([1, 0, NO_DECODE])
@@ -34,10 +37,16 @@ def values_of(members: pd.DataFrame, results: Results) -> pd.DataFrame:
     Columns: arm_index, replicate, trial_id, metric, value, n_eval, and other, the value under the other
     decoding. Of attempts the latest one that has a value counts: a GAN reconstructs nothing.
     """
-    where: Where = {"split": ["test"], "metric_version": [METRIC_VERSION], "trial_id": members["trial_id"].tolist()}
+    where: Where = {
+        "split": ["test"],
+        "metric_version": [METRIC_VERSION],
+        "trial_id": members["trial_id"].tolist(),
+    }
     columns = ["trial_id", "judge_id", "decode", "metric", "attempt", "value", "n_eval"]
     rows = results.read_columns("metrics", columns, where=where)
     metrics = rows["metric"].unique().to_pylist()
+    if len(metrics) > MOST_METRICS or members["trial_id"].nunique() * members["judge_id"].nunique() > MOST_CELLS:
+        raise LabError(f"{results.lab.location} has more metrics or judges than a study has; it is another's lab")
     keeper_M, cell_R = _cells(members, rows, metrics)
     values_MDK = np.full((len(members) + 1, len(OTHER), len(metrics)), math.nan)
     n_eval_MDK = np.zeros(values_MDK.shape, np.int32)

@@ -21,7 +21,7 @@ def methods(run: Run) -> str:
     )
     return f"""<h2>How it was made</h2>
 <p>{text(" ".join(paragraph(run)))}</p>
-<p>To run it again:</p><pre>{text(run.definition["command"])}</pre>
+<p>To run it again:</p><pre>{text(run.definition.get("command", f"bridgelab sweep {run.study}"))}</pre>
 <div class="scroll"><table>{rows}</table></div>"""
 
 

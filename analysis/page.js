@@ -42,7 +42,7 @@
   };
 
   const copy = async (button) => {
-    const text = document.getElementById(button.dataset.of).textContent;
+    const text = JSON.parse(document.getElementById(button.dataset.of).textContent);
     try {
       await navigator.clipboard.writeText(text);
     } catch {

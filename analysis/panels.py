@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
+from bridgelab import parquet
+from bridgelab.errors import LabError
+from bridgelab.lab import Lab
+from bridgelab.results import PANEL
+
+from .markup import plain
 from .summary import Run
 
+MOST_BYTES = 16 << 20
+"""Of a panel: one of clips of a second has two."""
 MOST_ARMS = 8
 """Of more arms the first ones are shown: a page of pictures that nobody looks at is only large."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -38,10 +45,28 @@ def read_panels(run: Run) -> dict[str, pd.DataFrame]:
     for arm, trial_id in zip(first["arm_name"].astype(str), first["trial_id"], strict=True):
         if f"{trial_id}.parquet" in there and len(found) < MOST_ARMS:
             try:
-                found[arm] = pq.read_table(io.BytesIO(run.lab.read(f"panels/{trial_id}.parquet"))).to_pandas()
-            except (pa.ArrowException, OSError):
+                found[arm] = _read(run.lab, f"panels/{trial_id}.parquet")
+            except (pa.ArrowException, OSError, LabError):
                 continue
     return found
+
+
+def _read(lab: Lab, path: str) -> pd.DataFrame:
+    """The rows of a panel. Raises LabError or ArrowException for what is none."""
+    with lab.open(path) as file:
+        if file.size() > MOST_BYTES:
+            raise pa.ArrowInvalid("it is too large for a page")
+        table = parquet.read(file, parquet.opened(file), PANEL)
+    points = table.filter(pc.field("medium") == "points")["data"]
+    if any(column.null_count for column in table.columns) or pc.any(pc.not_equal(_rest(points), 0)).as_py():
+        raise pa.ArrowInvalid("it has a sample that is missing or cut off")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _rest(points: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The bytes that are left when x and y are taken from points, as often as there are both."""
+    return pc.bit_wise_and(pc.binary_length(points), 7)
 
 
 def pictures(panels: Panels, reference: str) -> str:
@@ -77,7 +102,9 @@ def points(panels: Panels) -> go.Figure | None:
     shown = {arm: p[p["medium"] == "points"] for arm, p in panels.items() if (p["medium"] == "points").any()}
     if not shown:
         return None
-    fig = make_subplots(rows=1, cols=len(shown), subplot_titles=list(shown), shared_yaxes=True, horizontal_spacing=0.02)
+    fig = make_subplots(
+        rows=1, cols=len(shown), subplot_titles=list(map(plain, shown)), shared_yaxes=True, horizontal_spacing=0.02
+    )
     for column, panel in enumerate(shown.values(), start=1):
         for row in panel.to_dict("records"):
             xy = np.frombuffer(row["data"], "<f4").reshape(-1, 2)
@@ -85,7 +112,7 @@ def points(panels: Panels) -> go.Figure | None:
             is_source = row["row"] == "source"
             fig.add_scatter(
                 x=xy[:, 0], y=xy[:, 1], mode="markers", row=1, col=column, hoverinfo="skip",
-                name=f"{row['direction'][0]}, class {row['true_class']}" + ("" if is_source else ", transferred"),
+                name=plain(f"{row['direction'][:1]}, class {row['true_class']}") + ", transferred" * (not is_source),
                 legendgroup=f"{row['direction']}{row['place']}{row['row']}", showlegend=column == 1,
                 marker={
                     "color": colour, "size": 4, "opacity": 0.35 if is_source else 0.9,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from bridgelab.catalog import runs_in
 from bridgelab.lab import Lab
@@ -85,7 +86,7 @@ def _index_row(run: Run) -> str:
     done = f"{int((trials['state'] == 'COMPLETE').sum())} of {len(trials)}"
     best = tables.best(run)
     shown = "-" if best is None else f"{best[0]}: {tables.number(best[1])}"
-    link = f'<a href="{text(run.study)}.html">{text(run.study)}</a>'
+    link = f'<a href="./{quote(run.study, safe="")}.html">{text(run.study)}</a>'
     cells = (link, *map(text, (run.definition["study"]["question"], run.pair, done, shown)))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 

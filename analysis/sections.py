@@ -102,7 +102,7 @@ def main_table(run: Run, number: int) -> str:
         else:
             parts.append(table(section.heading, section.cells))
     parts.append(f'<p class="quiet">{text(tables.footnote(run))}.</p>')
-    parts += [_keep(run, number), data(f"trials-{number}", "application/json", _trials(run))]
+    parts += [_keep(run, number), data(f"trials-{number}", _trials(run))]
     return "\n".join(parts)
 
 
@@ -115,8 +115,8 @@ def _keep(run: Run, number: int) -> str:
 <button class="copy" data-of="tex-{number}">Copy as LaTeX</button>
 <a class="button" download="{text(run.study)}.parquet"
 href="data:application/vnd.apache.parquet;base64,{flat}">Download the trials (Parquet)</a></p>
-{data(f"md-{number}", "text/plain", tables.render(run, "md"))}
-{data(f"tex-{number}", "text/plain", tables.render(run, "tex"))}"""
+{data(f"md-{number}", json.dumps(tables.render(run, "md")))}
+{data(f"tex-{number}", json.dumps(tables.render(run, "tex")))}"""
 
 
 def _trials(run: Run) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from bridgelab import strict_json
 from bridgelab.catalog import OF_A_RUN, looks_at, members_of
 from bridgelab.columns import last_of_each
 from bridgelab.declarations import brought_in, excluded, frozen
+from bridgelab.errors import LabError
 from bridgelab.lab import Lab
 from bridgelab.metrics import FRECHET, LANDING, METRICS, PATHS, SHARES
 from bridgelab.results import SCHEMAS, Results
@@ -27,6 +28,8 @@ from . import statistics
 from .measured import values_of
 from .statistics import Floats
 
+MOST_TIMES_AS_MANY, FEW = 8, 4_096
+"""Arms times replicates are at most so many times the members of a run: some of its parts may be damaged."""
 OF_A_MEMBER = ["arm_index", "arm_name", "arm", "role", "replicate", "trial_id", "judge_id", "decode"]
 OF_A_TRIAL = [name for name in SCHEMAS["trials"].names if name != "config"]
 """What a run knows of each of its trials: of `trials` everything but the long config."""
@@ -78,6 +81,8 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
     planned = members_of(lab, study, selection, study_id)
     latest = planned.select(OF_A_RUN).sort_by("planned_at").slice(len(planned) - 1).to_pylist()[0]
     members = _with_trials(planned.select(OF_A_MEMBER), results)
+    definition = strict_json.mapping(latest["definition"])
+    _check_whole(lab, study, members, definition["study"])
     declared = excluded(lab)
     is_out = members["trial_id"].isin(list(declared))
     out = set(members["trial_id"][is_out])
@@ -87,7 +92,7 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
         pair=latest["pair"],
         preset=latest["preset"],
         recipe=latest["recipe"],
-        definition=json.loads(latest["definition"]),
+        definition=definition,
         members=members,
         values=values_of(members[members["complete"] & ~is_out], results),
         looks=looks_at(lab, latest["study_id"]),
@@ -96,6 +101,24 @@ def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, 
         brought_in=brought_in(lab, latest["study"], latest["pair"]),
         lab=lab,
     )
+
+
+def _check_whole(lab: Lab, study: str, members: pd.DataFrame, told: Mapping[str, Any]) -> None:
+    """Raises LabError where members are not those of one study: every arm in every replicate, against a reference."""
+    n_arms, n_replicates = members["arm_index"].nunique(), int(members["replicate"].max()) + 1
+    by_arm = members.groupby("arm_index", observed=True)[["arm_name", "decode"]]
+    alike = by_arm.nunique(dropna=False).to_numpy().max() == 1
+    names = members["arm_name"].astype(str)
+    is_whole = (
+        alike
+        and names.nunique() == n_arms
+        and all(name in set(names) for name in [*told["ladder"], *told["leave_one_out"].values()])
+        and len({frozenset(arm) for arm in members["arm"]}) == 1
+        and (members["role"] == "reference").any()
+        and n_arms * n_replicates <= MOST_TIMES_AS_MANY * len(members) + FEW
+    )
+    if not is_whole:
+        raise LabError(f"{lab.show('results/members')} has rows of '{study}' that are no study's; remove that part")
 
 
 def summarize(run: Run) -> pd.DataFrame:
@@ -227,9 +250,16 @@ def _with_trials(members: pa.Table, results: Results) -> pd.DataFrame:
     for name, column in zip(trials.column_names, trials.take(place).columns, strict=True):
         members = members if name == "trial_id" else members.append_column(name, column)
     frame, arms = _frame(members.drop_columns("arm")), members["arm"].combine_chunks()
-    frame["arm"] = np.array([json.loads(arm) for arm in arms.dictionary.to_pylist()], object)[arms.indices.to_numpy()]
+    frame["arm"] = _objects(strict_json.mapping(arm) for arm in arms.dictionary.to_pylist())[arms.indices.to_numpy()]
     frame["complete"] = frame["complete"].fillna(False).astype(bool)
     return frame
+
+
+def _objects(values: Iterable[Any]) -> NDArray[Any]:
+    listed = list(values)
+    found = np.empty(len(listed), object)
+    found[:] = listed
+    return found
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from bridgelab import strict_json
 from bridgelab.errors import LabError
 from bridgelab.lab import Lab
 from bridgelab.results import Results, begins_as
@@ -39,10 +39,20 @@ def read_trial(lab: str | Lab, trial_id: str) -> dict[str, Any]:
         what = "no trial" if not found else f"{len(found)} trials"
         raise LabError(f"{Lab.of(lab).location} has {what} '{trial_id}'; `bridgelab show STUDY` lists those of a study")
     rows = results.read("trials", where={"trial_id": found}).to_pylist()
+    if not rows:
+        raise LabError(
+            f"{Lab.of(lab).location} has no whole row of trial {found[0]}: its part is damaged; run it again"
+        )
     row = max(rows, key=lambda r: (r["state"] == "COMPLETE", r["attempt"]))
     metrics = results.read("metrics", where={"trial_id": found, "split": ["test"]}).to_pylist()
     values = {(m["decode"], m["metric"]): m["value"] for m in sorted(metrics, key=lambda m: m["attempt"])}
-    return {**row, "config": json.loads(row["config"]), "metrics": values}
+    try:
+        config = strict_json.mapping(row["config"])
+        for name in ("settings", "base_a", "base_b"):
+            config[name].keys()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise LabError(f"{Lab.of(lab).location} does not say how trial {found[0]} was set; run it again") from None
+    return {**row, "config": config, "metrics": values}
 
 
 def show_trial(trial: Mapping[str, Any]) -> str:

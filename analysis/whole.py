@@ -140,7 +140,7 @@ def _where_from(run: Run) -> str:
     n_train = run.members["n_train"].max()
     other = None if pd.isna(n_train) else paper.other_data(run.pair, float(n_train))
     parts = [
-        f"`{run.definition['command']}`",
+        f"`{run.definition.get('command', run.study)}`",
         "not finished" if pd.isna(ended) else f"{ended:%Y-%m-%d}",
         f"preset {run.preset}",
         f"transferred from the {how} of q",

@@ -84,13 +84,14 @@ class Bucket:
         return [name for name in names if name.startswith(".")]
 
     @_patiently
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, check: Callable[[int], None]) -> bytes:
         with self._fs.open_input_file(self._at(path)) as file:
+            check(file.size())
             return bytes(file.read())
 
-    def open(self, path: str) -> Any:
+    def open(self, path: str, check: Callable[[int], None]) -> Any:
         """All of it at once: a request that fails later would look like a file that is damaged."""
-        return pa.BufferReader(self.read(path))
+        return pa.BufferReader(self.read(path, check))
 
     @_patiently
     def write(self, path: str, data: bytes) -> None:

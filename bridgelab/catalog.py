@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import strict_json
 from .columns import last_of_each
 from .config import ClassifierConfig, Settings, VAEConfig, canonical
 from .errors import LabError, UnknownNameError
@@ -27,7 +27,7 @@ OF_A_RUN = ("study", "study_id", "pair", "preset", "recipe", "definition", "plan
 
 def studies_in(lab: str | Lab) -> list[str]:
     """The studies that a lab has members of."""
-    return sorted(Results(Lab.of(lab)).read_columns("members", ["study"])["study"].unique().to_pylist())
+    return sorted(Results(Lab.of(lab)).read_columns("members", OF_A_RUN)["study"].unique().to_pylist())
 
 
 def name_of(lab: str | Lab, study: str) -> str:
@@ -128,11 +128,11 @@ def _typed(key: str, value: Any) -> Any:
 
 
 def _agrees(row: Mapping[str, Any], chosen: Selection) -> bool:
-    definition = json.loads(row["definition"])
+    definition = strict_json.mapping(row["definition"])
     asked = {"pair": chosen.pair, "preset": chosen.preset, "recipe": chosen.recipe}
     return (
         all(value is None or row[name] == value for name, value in asked.items())
-        and chosen.n_base in (None, definition["n_base"])
+        and chosen.n_base in (None, definition.get("n_base"))
         and (chosen.n_replicates is None or _crossed(chosen.n_replicates) == definition.get("crossed"))
         and all(_set_to(definition, key) == value for key, value in chosen.overrides.items())
     )

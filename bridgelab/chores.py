@@ -25,6 +25,7 @@ from .options import (
     Set,
     Workers,
     print_json,
+    say,
 )
 
 
@@ -46,9 +47,9 @@ def gc(
         print_json({"removed": yes, "bytes": n_bytes, "garbage": [vars(one) for one in found]})
         return
     for one in found:
-        typer.echo(f"{one.n_bytes:>12,} bytes  {one.path}  ({one.why})")
+        say(f"{one.n_bytes:>12,} bytes  {one.path}  ({one.why})")
     done = "removed" if yes else "would be removed by --yes"
-    typer.echo(f"{len(found)} things, {n_bytes:,} bytes: {done}" if found else "nothing to remove")
+    say(f"{len(found)} things, {n_bytes:,} bytes: {done}" if found else "nothing to remove")
 
 
 def compact(
@@ -65,9 +66,9 @@ def compact(
         print_json({"merged": yes, "parts": found})
         return
     for table_name, n_parts in found.items():
-        typer.echo(f"{table_name}: {n_parts} parts " + ("are now one" if yes else "would become one by --yes"))
+        say(f"{table_name}: {n_parts} parts " + ("are now one" if yes else "would become one by --yes"))
     if not found:
-        typer.echo("nothing to merge: no table has more than one part")
+        say("nothing to merge: no table has more than one part")
 
 
 def doctor(
@@ -90,7 +91,7 @@ def doctor(
     if as_json:
         print_json([vars(check) for check in checks])
     else:
-        typer.echo("\n".join(check_line(check) for check in checks))
+        say("\n".join(check_line(check) for check in checks))
     raise typer.Exit(0 if all(check.ok for check in checks) else 2)
 
 
@@ -114,7 +115,7 @@ def export(
     if as_json:
         print_json({name: str(path) for name, path in paths.items()})
     else:
-        typer.echo("\n".join(map(str, paths.values())))
+        say("\n".join(map(str, paths.values())))
 
 
 def archive(
@@ -138,7 +139,7 @@ def archive(
     if as_json:
         print_json({"lab": str(output), "rows": counts})
     else:
-        typer.echo(", ".join(f"{table} {n:,}" for table, n in counts.items()) + f": {output}/results")
+        say(", ".join(f"{table} {n:,}" for table, n in counts.items()) + f": {output}/results")
 
 
 def watch(
@@ -179,7 +180,7 @@ def new(
 
     path = write_new(kind, name)
     how = f"sweep ./{path}" if kind == "study" else f"sweep component_ablation --preset smoke --pair ./{path}-digits"
-    typer.echo(f"{path}: edit it, then run `bridgelab {how}`")
+    say(f"{path}: edit it, then run `bridgelab {how}`")
 
 
 def pretrain(
@@ -223,6 +224,6 @@ def pretrain(
         return
     for one in made:
         metrics = ", ".join(f"{n} {v:.4f}" for n, v in one.metrics.items() if isinstance(v, float))
-        typer.echo(f"{base_model}, seed {one.seed}: {one.model_id}  {metrics}")
+        say(f"{base_model}, seed {one.seed}: {one.model_id}  {metrics}")
         if one.keys:
-            typer.echo("in a sweep: " + " ".join(f"--set {key}={value}" for key, value in one.keys.items()))
+            say("in a sweep: " + " ".join(f"--set {key}={value}" for key, value in one.keys.items()))

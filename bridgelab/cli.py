@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -39,6 +40,7 @@ from .options import (
     Study,
     Workers,
     print_json,
+    say,
     selection_of,
 )
 
@@ -57,12 +59,14 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
+TRACEBACK = "BRIDGELAB_TRACEBACK"
+"""In the environment: an error that nobody meant to raise is shown whole."""
 
 
 @app.callback()
 def _overview(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
 
 
 @app.command()
@@ -86,7 +90,7 @@ def studies(data: Data = None, as_json: Json = False) -> None:
         return
     for row in found:
         shape_text = f"{row.get('arms', row.get('generations'))} x {row.get('replicates', row.get('bracket'))}"
-        typer.echo(f"{row['study']:<20} {row['rebuilds']:<10} {shape_text:<7} {row['question']}")
+        say(f"{row['study']:<20} {row['rebuilds']:<10} {shape_text:<7} {row['question']}")
 
 
 @app.command()
@@ -122,13 +126,13 @@ def plan(
     resolved = resolve_any(study, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
         search = planning.plan_search(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
-        print_json(planning.search_as_json(search)) if as_json else typer.echo(search_text(search))
+        print_json(planning.search_as_json(search)) if as_json else say(search_text(search))
         return
     found = planning.plan(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
     if as_json:
         print_json(planning.as_json(found))
     else:
-        typer.echo(plan_text(found))
+        say(plan_text(found))
 
 
 @app.command()
@@ -196,12 +200,12 @@ def sweep(
         shape = {"study": resolved.study.name, "study_id": resolved.study_id, "trials": len(outcome.plan.states)}
         print_json({**shape, **done, "failed": failed, "report": Lab(lab).show(report_path)})
     else:
-        typer.echo(analysis.render(run, "md"))
-        typer.echo(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
-        typer.echo(f"report: {Lab(lab).show(report_path)}")
+        say(analysis.render(run, "md"))
+        say(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
+        say(f"report: {Lab(lab).show(report_path)}")
     again = resolved.command + ("" if lab == DEFAULT_LAB else f" --lab {shlex.quote(lab)}")
     for line in failure_lines(outcome, again):
-        typer.echo(line, err=True)
+        say(line, err=True)
     raise typer.Exit(outcome.exit_status)
 
 
@@ -235,7 +239,7 @@ def status(
         print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
     else:
         shown = each if each and not found.making else [*each, replace(found, packs=())]
-        typer.echo("\n".join(status_text(one) for one in shown))
+        say("\n".join(status_text(one) for one in shown))
 
 
 @app.command()
@@ -260,7 +264,7 @@ def table(
     _check_data(data)
     selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
     run = analysis.read_run(lab, catalog.name_of(lab, study), selection=selection)
-    typer.echo(analysis.render(run, "json" if as_json else format))
+    say(analysis.render(run, "json" if as_json else format))
 
 
 @app.command()
@@ -298,7 +302,7 @@ def report(
     if as_json:
         print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
     else:
-        typer.echo("\n".join([*(analysis.caption(run) for run in runs), f"report: {path}"]))
+        say("\n".join([*(analysis.caption(run) for run in runs), f"report: {path}"]))
 
 
 @app.command()
@@ -329,21 +333,21 @@ def reproduce(
         runs = analysis.read_whole(lab, parts, preset=preset)
         if not runs:
             raise LabError(f"{lab} has no run of a study of the paper; run `bridgelab reproduce` first")
-        print_json(_records(analysis.whole_paper(runs))) if as_json else typer.echo(analysis.render_whole(runs))
+        print_json(_records(analysis.whole_paper(runs))) if as_json else say(analysis.render_whole(runs))
         return
     _check_data(data)
     session.check(address, device)
     whole = reproducing.plan_whole(lab=lab, data=data, preset=preset, n_replicates=seeds)
     if only_plan:
-        print_json(whole.as_json()) if as_json else typer.echo(whole_text(whole))
+        print_json(whole.as_json()) if as_json else say(whole_text(whole))
         return
     if not as_json:
-        typer.echo(whole_text(whole), err=True)
+        say(whole_text(whole), err=True)
 
     @contextlib.contextmanager
     def shown(part: reproducing.Part) -> Iterator[ShownProgress]:
         if not as_json:
-            typer.echo(part.name, err=True)
+            say(part.name, err=True)
         with ShownProgress(silent=as_json) as progress, contextlib.redirect_stdout(sys.stderr):
             yield progress
 
@@ -355,13 +359,13 @@ def reproduce(
         runs.append(analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id))
         status = max(status, outcome.exit_status)
         for line in failure_lines(outcome, resolved.command):
-            typer.echo(line, err=True)
+            say(line, err=True)
     path = _written(runs, output, of_whole_paper=True)
     if as_json:
         print_json({"report": str(path), "cells": _records(analysis.whole_paper(runs)), **whole.as_json()})
     else:
-        typer.echo(analysis.render_whole(runs))
-        typer.echo(f"\nreport: {path}")
+        say(analysis.render_whole(runs))
+        say(f"\nreport: {path}")
     raise typer.Exit(status)
 
 
@@ -389,14 +393,26 @@ def main() -> None:
         _fail(f"{error.format_message().rstrip('.')}; see {where} --help")  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
+    except Exception as error:  # a lab of another's making can be wrong in more ways than its readers know
+        if TRACEBACK in os.environ:
+            raise
+        _fail(_unforeseen(error))
     if status == INTERRUPTED:  # some versions of typer catch the interrupt themselves
-        typer.echo("bridgelab: interrupted; what is finished is kept, and the same command goes on", err=True)
+        say("bridgelab: interrupted; what is finished is kept, and the same command goes on", err=True)
     gc.freeze()  # all memory goes at once: nothing is gained by looking for cycles in a table of many trials first
     sys.exit(status)
 
 
+def _unforeseen(error: Exception) -> str:
+    """An error that nobody meant to raise: what, where, and how to see all of it."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    said = " ".join(str(error).split())
+    what = f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}" + (f" ({said:.200})" if said else "")
+    return f"{what}: the lab has what bridgelab did not write, or this is a bug; {TRACEBACK}=1 shows where"
+
+
 def _fail(message: str) -> None:
-    typer.echo(f"bridgelab: {' '.join(message.split())}", err=True)
+    say(f"bridgelab: {' '.join(message.split())}", err=True)
     sys.exit(2)
 
 

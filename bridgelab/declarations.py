@@ -6,6 +6,7 @@ Every declaration is a row of its own and stays: a later one takes an earlier on
 from __future__ import annotations
 
 import csv
+import io
 import math
 import uuid
 from collections.abc import Mapping
@@ -17,10 +18,14 @@ from .errors import InvalidValueError, LabError, UnknownNameError
 from .lab import Lab
 from .metrics import METRICS
 from .results import Results, begins_as, now
+from .soundness import LARGEST
 from .study import ResolvedStudy
+from .text_file import read_text
 
 COLUMNS = ("arm", "metric", "mean", "ci_low", "ci_high", "n", "source")
 """Of a CSV of numbers from elsewhere; the first three are required."""
+MOST = 1_000_000
+"""Replicates of a number from elsewhere."""
 
 
 def exclude(lab: str | Lab, trial_id: str, reason: str, *, take_back: bool = False) -> str:
@@ -110,17 +115,16 @@ def brought_in(lab: str | Lab, study: str, pair: str) -> list[dict[str, Any]]:
 
 def _lines(path: str | Path) -> list[dict[str | Any, str | Any]]:
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            head = reader.fieldnames or []
-            for name in head:
-                if name not in COLUMNS:
-                    raise UnknownNameError(f"column in {path}:", name, COLUMNS)
-            for name in COLUMNS[:3]:
-                if name not in head:
-                    raise InvalidValueError(f"{path} has no column '{name}'; its head is {','.join(COLUMNS)}")
-            return list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        head = reader.fieldnames or []
+        for name in head:
+            if name not in COLUMNS:
+                raise UnknownNameError(f"column in {path}:", name, COLUMNS)
+        for name in COLUMNS[:3]:
+            if name not in head:
+                raise InvalidValueError(f"{path} has no column '{name}'; its head is {','.join(COLUMNS)}")
+        return list(reader)
+    except (ValueError, csv.Error) as error:
         raise InvalidValueError(f"cannot read {path} as CSV: {error}") from None
 
 
@@ -134,6 +138,8 @@ def _row(path: str | Path, line: int, cells: Mapping[str | Any, Any]) -> dict[st
     if numbers["mean"] is None:
         raise InvalidValueError(f"{where}: mean is missing; give a number")
     n = numbers.pop("n")
+    if n is not None and not (n.is_integer() and 1 <= n <= MOST):
+        raise InvalidValueError(f"{where}: n is {n:g}; give a whole number, 1 to {MOST:,}")
     return {
         "arm_name": cells["arm"].strip(),
         "metric": cells["metric"],
@@ -150,6 +156,6 @@ def _number(where: str, name: str, text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:
         raise InvalidValueError(f"{where}: {name} is '{text}'; give a number")
     return value

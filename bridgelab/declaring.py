@@ -20,6 +20,7 @@ from .options import (
     Set,
     Study,
     print_json,
+    say,
     selection_of,
 )
 
@@ -38,7 +39,7 @@ def exclude(
     if as_json:
         print_json({"trial_id": found, "excluded": not take_back, "reason": reason})
     else:
-        typer.echo(f"{found}: {'counts again' if take_back else 'left out of every table'} ({reason})")
+        say(f"{found}: {'counts again' if take_back else 'left out of every table'} ({reason})")
 
 
 def freeze(
@@ -65,7 +66,7 @@ def freeze(
         )
         return
     known = f"; {row['n_known']} of its {row['n_trials']} trials had results already" if row["n_known"] else ""
-    typer.echo(f"{row['study']} ({row['study_id']}): frozen with {row['n_replicates']} replicates{known}")
+    say(f"{row['study']} ({row['study_id']}): frozen with {row['n_replicates']} replicates{known}")
 
 
 def import_(
@@ -79,4 +80,4 @@ def import_(
     from . import catalog, declarations
 
     n = declarations.bring_in(lab, catalog.name_of(lab, study), pair, csv)
-    print_json({"rows": n}) if as_json else typer.echo(f"{n} numbers from {csv} stand beside {study} on {pair}")
+    print_json({"rows": n}) if as_json else say(f"{n} numbers from {csv} stand beside {study} on {pair}")

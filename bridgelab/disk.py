@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyarrow import fs as pafs
+
+OUTSIDE = "leads out of the lab; a lab is one folder: take it out, and run again"
+
+
+class ForeignError(Exception):
+    """What stands in a lab's folder and is not the lab's: the message says of it what it is, and the cure."""
 
 
 class Disk:
@@ -33,17 +41,21 @@ class Disk:
     def leftovers(self, folder: str) -> list[str]:
         return [name for name in self._all_names(folder) if name.startswith(".")]
 
-    def read(self, path: str) -> bytes:
-        with self._fs.open_input_stream(self._at(path)) as stream:
-            return bytes(stream.read())
+    def read(self, path: str, check: Callable[[int], None]) -> bytes:
+        with self.open(path, check) as file:
+            check(file.size())
+            return bytes(file.read())
 
-    def open(self, path: str) -> Any:
-        return self._fs.open_input_file(self._at(path))
+    def open(self, path: str, check: Callable[[int], None]) -> Any:
+        """Of any size: who opens a file reads of it what is wanted."""
+        at = self._at(path)
+        if not stat.S_ISREG(os.stat(at).st_mode):
+            raise ForeignError("is no file; remove it and run again")  # a pipe would never end
+        return self._fs.open_input_file(at)
 
     def write(self, path: str, data: bytes) -> None:
-        folder, _, name = path.rpartition("/")
-        hidden = f"{folder}/.{name}.{uuid.uuid4().hex}"
-        self._fs.create_dir(self._at(folder), recursive=True)
+        hidden = _hidden(path)
+        self._fs.create_dir(self._at(path.rpartition("/")[0]), recursive=True)
         try:
             with self._fs.open_output_stream(self._at(hidden)) as stream:
                 stream.write(data)
@@ -54,8 +66,7 @@ class Disk:
             raise
 
     def write_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
-        parent, _, name = path.rpartition("/")
-        hidden = f"{parent}/.{name}.{uuid.uuid4().hex}"
+        hidden = _hidden(path)
         self._fs.create_dir(self._at(hidden), recursive=True)
         try:
             for file_name, data in files.items():
@@ -74,8 +85,7 @@ class Disk:
         """A folder is first renamed, so that nobody ever finds one with half of its files."""
         kind = self._info(path).type
         if kind == pafs.FileType.Directory:
-            parent, _, name = path.rpartition("/")
-            gone = f"{parent}/.{name}.{uuid.uuid4().hex}"
+            gone = _hidden(path)
             self._fs.move(self._at(path), self._at(gone))
             self._fs.delete_dir(self._at(gone))
         elif kind == pafs.FileType.File:
@@ -92,8 +102,7 @@ class Disk:
         info = self._info(path)
         if info.type != pafs.FileType.Directory:
             return int(info.size or 0)
-        below = self._fs.get_file_info(pafs.FileSelector(self._at(path), recursive=True))
-        return sum(int(one.size or 0) for one in below)
+        return _bytes_below(self._at(path))
 
     def _all_names(self, folder: str) -> list[str]:
         found = self._fs.get_file_info(pafs.FileSelector(self._at(folder), allow_not_found=True))
@@ -103,4 +112,30 @@ class Disk:
         return self._fs.get_file_info(self._at(path))
 
     def _at(self, path: str) -> str:
-        return f"{self._root}/{path}" if path else self._root
+        """Where a path of the lab is. Raises ForeignError where a link leads out of it."""
+        at = self._root
+        for part in path.split("/") if path else ():
+            at = f"{at}/{part}"
+            if os.path.islink(at) and not self._is_inside(at):
+                raise ForeignError(OUTSIDE)
+        return at
+
+    def _is_inside(self, link: str) -> bool:
+        root = os.path.realpath(self._root)
+        return os.path.commonpath((root, os.path.realpath(link))) == root
+
+
+def _hidden(path: str) -> str:
+    """A new name beside a path, which no reader looks at."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name}.{uuid.uuid4().hex}"
+
+
+def _bytes_below(folder: str) -> int:
+    """Of all files in a folder; links are not followed."""
+    n_bytes = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # gone since
+                n_bytes += os.lstat(os.path.join(top, name)).st_size
+    return n_bytes

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import strict_json
 from .config import ClassifierConfig, Settings, canonical
 from .errors import LabError
 from .lab import Lab
@@ -68,12 +69,18 @@ def trial_paces(lab: Lab) -> dict[str, Pace]:
     """By shape, from the latest finished trials of the lab: of this machine, where it has any."""
     columns = ["state", "config", "steps", "train_s", "evaluate_s", "host", "finished_at"]
     trials = Results(lab).read_columns("trials", columns).to_pylist()
-    done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: t["finished_at"])
+    done = sorted((t for t in trials if t["state"] == "COMPLETE"), key=lambda t: str(t["finished_at"]))
     here = socket.gethostname()
     timed: dict[str, dict[bool, list[tuple[float, float]]]] = {}
     for trial in done[-N_TIMED * 32 :]:
-        by_place = timed.setdefault(shape_of(json.loads(trial["config"])), {True: [], False: []})
-        by_place[trial["host"] == here].append((trial["train_s"] / trial["steps"], trial["evaluate_s"]))
+        try:
+            shape, pace = (
+                shape_of(strict_json.loads(trial["config"])),
+                (trial["train_s"] / trial["steps"], trial["evaluate_s"] + 0),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
+            continue  # not timed
+        timed.setdefault(shape, {True: [], False: []})[trial["host"] == here].append(pace)
     latest = {shape: (of[True] or of[False])[-N_TIMED:] for shape, of in timed.items()}
     return {shape: Pace(*map(statistics.median, zip(*seconds, strict=True))) for shape, seconds in latest.items()}
 
@@ -85,7 +92,7 @@ def model_paces(lab: Lab) -> dict[str, float]:
         try:
             spec, timing = (lab.read_json(f"models/{model_id}/{name}.json") for name in ("config", "timing"))
             kind, step_s = _kind_of(spec), float(timing["step_s"])
-        except (LabError, KeyError, TypeError, ValueError):
+        except (LabError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             continue  # not timed; and if it is damaged, whoever needs it will say so
         timed[kind].append(step_s)
     return {kind: _mean(seconds) for kind, seconds in timed.items()}

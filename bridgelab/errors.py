@@ -7,13 +7,15 @@ BridgelabError          the command line prints it as one line and exits with st
 ├── DataError           data that is missing or is not what it should be
 ├── ModelError          a base model or judge that did not train
 ├── LabError            a lab that cannot be read or written
-│   └── AbsentError     what it does not have
+│   ├── AbsentError     what it does not have
+│   └── DamagedError    what it has, and is not what it should be
 └── ClusterError        a Ray cluster or a device that cannot be had
 """
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class BridgelabError(Exception):
-    """The root: what a user can mend."""
+    """The root: what a user can mend. Its message bids a terminal nothing, whatever the names in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class UnknownNameError(BridgelabError):
@@ -64,8 +69,22 @@ class AbsentError(LabError):
     """What a lab does not have."""
 
 
+class DamagedError(LabError):
+    """What a lab has, and is not what it should be."""
+
+
 class ClusterError(BridgelabError):
     """A Ray cluster or a device that cannot be had."""
+
+
+def printable(text: str) -> str:
+    """A text in which what a terminal would obey, or cannot show, is written as its number."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(letter: str) -> str:
+    is_shown = unicodedata.category(letter)[0] != "C" and letter not in "\u2028\u2029"
+    return letter if is_shown else letter.encode("unicode_escape").decode()
 
 
 def reason(error: pydantic.ValidationError) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from . import strict_json
 from .errors import LabError
 from .lab import Lab
 from .publication import finished_packs
@@ -77,9 +77,15 @@ def _unreached(lab: Lab) -> Iterator[tuple[str, str]]:
     results = Results(lab)
     models, latents, bridges = set[str](), set[str](), set[str]()
     for row in results.read_columns("trials", ["trial_id", "state", "config"]).to_pylist():
-        spec = json.loads(row["config"])
-        latents.update(latents_id_of(spec[side]) for side in ("base_a", "base_b"))
-        models.update(model_id_of(spec[side]) for side in ("base_a", "base_b", "judge_a", "judge_b"))
+        try:
+            spec = strict_json.loads(row["config"])
+            latents.update(latents_id_of(spec[side]) for side in ("base_a", "base_b"))
+            models.update(model_id_of(spec[side]) for side in ("base_a", "base_b", "judge_a", "judge_b"))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            path = lab.show("results/trials")
+            raise LabError(
+                f"{path}: trial {row['trial_id']} does not say what it was made from; nothing is removed"
+            ) from None
         if row["state"] == "COMPLETE":
             bridges.add(f"{row['trial_id']}.safetensors")
     for judge_id in results.read_columns("metrics", ["judge_id"])["judge_id"].unique().to_pylist():

@@ -7,25 +7,39 @@ publishes one a second time publishes the same.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from . import strict_json
 from .bucket import Bucket
-from .disk import Disk
-from .errors import AbsentError, LabError
+from .disk import OUTSIDE, Disk, ForeignError
+from .errors import AbsentError, DamagedError, LabError, printable
+from .memory import free_bytes
 from .patience import FIRST_S, LATER_S, Patience
+
+MOST_JSON_BYTES = 4 << 20
+"""Parsed, a JSON file takes up to thirty times its size."""
+SMALL_BYTES = 64 << 20
+"""A file of so many bytes is read without a look at the memory; a larger one is at most a quarter of what is free."""
+
+
+Check = Callable[[int], None]
+"""Is given the bytes of a file before it is read, and raises where they are too many."""
 
 
 class Store(Protocol):
-    """What a lab asks of the place that it is in. Paths are relative to the lab; whatever fails raises OSError."""
+    """What a lab asks of the place that it is in.
+
+    Paths are relative to the lab and lead nowhere else; whatever fails raises OSError, a name that is none ValueError.
+    """
 
     cure: str
     "what to look at where it cannot be read or written"
@@ -40,8 +54,8 @@ class Store(Protocol):
     def exists(self, path: str) -> bool: ...
     def names(self, folder: str) -> list[str]: ...
     def leftovers(self, folder: str) -> list[str]: ...
-    def read(self, path: str) -> bytes: ...
-    def open(self, path: str) -> Any: ...
+    def read(self, path: str, check: Check) -> bytes: ...
+    def open(self, path: str, check: Check) -> Any: ...
     def write(self, path: str, data: bytes) -> None: ...
     def write_folder(self, path: str, files: Mapping[str, bytes]) -> bool: ...
     def remove(self, path: str) -> None: ...
@@ -51,7 +65,11 @@ class Store(Protocol):
 
 
 class Lab:
-    """A lab at a path or URI. Nothing is created until something is published."""
+    """A lab at a path or URI. Nothing is created until something is published.
+
+    What stands in a lab is data that anybody may have written: no path and no link leads out of it, and no
+    file takes more memory than there is.
+    """
 
     def __init__(self, location: str | Path, patience_s: float = FIRST_S) -> None:
         self.location = _shown(str(location))
@@ -94,22 +112,25 @@ class Lab:
         with self._reporting(folder):
             return self._store.names(folder)
 
-    def read(self, path: str) -> bytes:
-        """The bytes of a published file. Raises AbsentError where there is none."""
+    def read(self, path: str, most_bytes: int | None = None) -> bytes:
+        """The bytes of a published file.
+
+        Raises AbsentError where there is none, DamagedError for a larger one than `most_bytes`, or than memory allows.
+        """
         with self._reporting(path):
-            return self._store.read(path)
+            return self._store.read(path, functools.partial(self._check_size, path, most_bytes))
 
     def read_json(self, path: str) -> Any:
-        """The value in a published JSON file."""
+        """The value in a published JSON file. Raises AbsentError where there is none, DamagedError where it is none."""
         try:
-            return json.loads(self.read(path))
-        except (ValueError, RecursionError) as error:
-            raise LabError(f"{self.show(path)} is not JSON ({error}); remove it and run again") from None
+            return strict_json.loads(self.read(path, MOST_JSON_BYTES))
+        except ValueError as error:
+            raise DamagedError(f"{self.show(path)} is not JSON ({error}); remove it and run again") from None
 
     def open(self, path: str) -> Any:
         """A published file for random access, as pyarrow.parquet reads it."""
         with self._reporting(path):
-            return self._store.open(path)
+            return self._store.open(path, functools.partial(self._check_size, path, None))
 
     def publish(self, path: str, data: bytes) -> None:
         """Writes a file so that readers see all of it or nothing."""
@@ -144,7 +165,7 @@ class Lab:
 
     def rename(self, path: str, to: str) -> None:
         """Gives a published file another name."""
-        with self._reporting(path):
+        with self._reporting(path, to):
             self._store.rename(path, to)
 
     def age_s(self, path: str) -> float:
@@ -177,16 +198,27 @@ class Lab:
 
     def show(self, path: str) -> str:
         """A path as a person would write it."""
-        return f"{self.location.rstrip('/')}/{path}"
+        return printable(f"{self.location.rstrip('/')}/{path}")
+
+    def _check_size(self, path: str, most_bytes: int | None, n_bytes: int) -> None:
+        most = most_bytes or (SMALL_BYTES if n_bytes <= SMALL_BYTES else free_bytes("cpu") / 4)
+        if n_bytes > most:
+            raise DamagedError(f"{self.show(path)} has {n_bytes:,} bytes, too many to read; remove it and run again")
 
     @contextlib.contextmanager
-    def _reporting(self, path: str) -> Iterator[None]:
+    def _reporting(self, *paths: str) -> Iterator[None]:
+        for path in paths:
+            if path and not {"", ".", ".."}.isdisjoint(path.split("/")):
+                raise DamagedError(f"{self.show(path)} {OUTSIDE}")
         try:
             yield
+        except ForeignError as error:
+            raise DamagedError(f"{self.show(paths[0])} {error}") from None
         except FileNotFoundError:
-            raise AbsentError(f"{self.show(path)} is not there; look whether this is the lab that you mean") from None
-        except (OSError, pa.ArrowException) as error:
-            raise LabError(f"{self.show(path)}: {_line(error)}; {self._store.cure}") from None
+            shown = self.show(paths[0])
+            raise AbsentError(f"{shown} is not there; look whether this is the lab that you mean") from None
+        except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name that is no text
+            raise LabError(f"{self.show(paths[0])}: {_line(error)}; {self._store.cure}") from None
 
 
 CURE = "give --lab a folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER"

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from . import parquet
 from .base_models import BaseModel
 from .base_models.shift import in_all_places, places
 from .config import UNLABELLED
@@ -130,12 +131,11 @@ def _to_parquet(latents: Latents) -> bytes:
 def _from_parquet(lab: Lab, path: str) -> Latents:
     try:
         with lab.open(path) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
-        width = table.schema.field("mu").type.list_size
-        known = table.drop_columns("label")
-        if not table.schema.equals(_schema(width)) or any(column.null_count for column in known.columns):
-            raise ValueError("it has other columns")
-        table.validate(full=True)
+            source = parquet.opened(file)
+            width = source.schema_arrow.field("mu").type.list_size
+            table = parquet.read(file, source, _schema(width))
+        if width < 1 or any(column.null_count for column in table.drop_columns("label").columns):
+            raise ValueError("it has no latents, or lacks some")
         mu, sigma = (np.stack(table[name].to_numpy(zero_copy_only=False)) for name in ("mu", "sigma"))
         n_places = max(1, int(np.count_nonzero(table["item"].to_numpy() == 0)))
         labels = pc.fill_null(table["label"].cast(pa.int64()), UNLABELLED).to_numpy()

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
-from .errors import AbsentError, LabError
+from .errors import AbsentError, DamagedError, LabError
 from .lab import Lab
 
 BEAT_S = 1.0
 STALE_S = 8.0
+MOST_COUNT = 1 << 53
 
 SIZE_BYTES = 512
 """Of a lease."""
@@ -50,18 +51,22 @@ class Beat:
 def read_beat(lab: Lab, pack_id: str) -> Beat | None:
     """The lease of a pack; None where it has none. Raises LabError where the lab cannot be read."""
     try:
-        beat = Beat(**json.loads(lab.read(_path(pack_id))))
-    except (AbsentError, TypeError, ValueError, RecursionError):
+        beat = Beat(**lab.read_json(_path(pack_id)))
+    except (AbsentError, DamagedError, TypeError):
         return None  # gone with its pack, or not a lease at all
-    kinds = {name: type(value) for name, value in asdict(beat).items()}
-    return beat if all(kind is (str if name == "owner" else int) for name, kind in kinds.items()) else None
+    return beat if _is_whole(beat) else None
+
+
+def _is_whole(beat: Beat) -> bool:
+    counts = [value for name, value in vars(beat).items() if name != "owner"]
+    return isinstance(beat.owner, str) and all(type(n) is int and 0 <= n < MOST_COUNT for n in counts)
 
 
 def read_manifest(lab: Lab, pack_id: str) -> dict[str, Any] | None:
     """What a pack's folder says of it; None where the pack ended while we looked, or the file is damaged."""
     try:
-        found = json.loads(lab.read(f"packs/{pack_id}/manifest.json"))
-    except (AbsentError, ValueError, RecursionError):
+        found = lab.read_json(f"packs/{pack_id}/manifest.json")
+    except (AbsentError, DamagedError):
         return None
     if not isinstance(found, dict):
         return None
@@ -70,10 +75,17 @@ def read_manifest(lab: Lab, pack_id: str) -> dict[str, Any] | None:
     if not all(isinstance(one, list) and len(one) == len(found["trials"]) for one in lists):
         return None
     whole = all(isinstance(one, kind) for name, kind in columns.items() for one in found[name])
-    leg = found.setdefault("leg", None)
-    if leg is not None and not (isinstance(leg, dict) and {"search_id", "generation", "rung"} <= leg.keys()):
+    if not whole or not isinstance(found.get("study"), str) or not _is_leg(found.get("leg")):
         return None
-    return found if whole and isinstance(found.get("study"), str) else None
+    return {name: found.get(name) for name in (*columns, "study", "leg", "started_at")}
+
+
+def _is_leg(found: Any) -> bool:
+    """Whether it is what a manifest says of a leg, or None."""
+    wanted = {"search_id": str, "generation": int, "rung": int}
+    return found is None or (
+        isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in wanted.items())
+    )
 
 
 def release(lab: Lab, sweep_id: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import strict_json
 from .catalog import members_of
 from .errors import LabError
 from .lab import Lab
@@ -103,7 +103,7 @@ def _searches(results: Results, study: str | None) -> Iterator[dict[str, Any]]:
     rows = results.read("proposals", where=wanted).to_pylist()
     for search_id in dict.fromkeys(row["study_id"] for row in rows):
         own = [row for row in rows if row["study_id"] == search_id]
-        n_steps = json.loads(own[0]["definition"])["base"]["bridge"]["n_steps"]
+        n_steps = strict_json.loads(own[0]["definition"])["base"]["bridge"]["n_steps"]
         yield {
             "study": own[0]["study"],
             "study_id": search_id,
@@ -134,13 +134,13 @@ def _making(lab: Lab) -> Iterator[dict[str, Any]]:
             continue
         try:
             wanted = lab.read_json(f"training/{name}")
+            models = list(map(str, wanted["models"]))
             draws = [path for i in wanted.get("drawn", ()) if lab.exists(path := f"training/{i}.draws")]
-            signs = [f"training/{name}", *(f"training/{model}.checkpoint" for model in wanted["models"]), *draws]
+            signs = [f"training/{name}", *(f"training/{model}.checkpoint" for model in models), *draws]
             n_draws = sum(int(lab.read_json(path)["n_draws"]) for path in draws)
             age_s = min(lab.age_s(path) for path in signs if lab.exists(path))
             about = {"study": str(wanted["study"]), "study_id": str(wanted["study_id"])}
-            models = list(map(str, wanted["models"]))
-        except (LabError, KeyError, TypeError, ValueError):
+        except (LabError, AttributeError, KeyError, TypeError, ValueError):
             continue  # its models are made, or it is no mark of ours
         yield {**about, "models": models, "done": len(there.intersection(models)), "draws": n_draws, "age_s": age_s}
 

@@ -7,8 +7,6 @@ import ctypes
 import math
 from pathlib import Path
 
-import torch
-
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 KEPT = {-3: 1 << 25, -1: (1 << 31) - 1, -2: 1 << 26}
@@ -18,6 +16,8 @@ KEPT = {-3: 1 << 25, -1: (1 << 31) - 1, -2: 1 << 26}
 def free_bytes(device: str) -> float:
     """Of a GPU, or of this machine, or of the control group that the process is in; inf where nobody says."""
     if device == "cuda":
+        import torch
+
         return float(torch.cuda.mem_get_info()[0])
     return min(_of_the_machine(), _of_the_group())
 

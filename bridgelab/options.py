@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from .errors import printable
 from .replicates import replicates_from
 
 DEFAULT_LAB = "./lab"
@@ -71,6 +72,11 @@ DomainFile = Annotated[
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
+
+
+def say(text: str, err: bool = False) -> None:
+    """Prints lines of text. What a terminal would obey stands there as its number: names come from the lab."""
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
 def selection_of(

@@ -43,7 +43,7 @@ def pack_size(lab: Lab, spec: TrialSpec, device: str) -> PackSize:
 def remembered(lab: Lab, spec: TrialSpec, device: str) -> PackSize | None:
     """What was measured on this machine; None where nothing was, or what is there cannot be read."""
     path = _path(spec, device)
-    with contextlib.suppress(LabError, KeyError, TypeError, ValueError):
+    with contextlib.suppress(LabError, KeyError, OverflowError, TypeError, ValueError):
         if lab.exists(path):
             found = lab.read_json(path)
             return PackSize(members=max(1, int(found["members"])), cores=max(1, int(found["cores"])))

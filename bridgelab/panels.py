@@ -25,6 +25,7 @@ from .domains.clips import sound_bytes
 from .lab import Lab
 from .latents import Latents
 from .passage import Land, Passage, open_passage
+from .results import PANEL
 from .specs import ModelSpec
 from .trial import load_spec
 
@@ -36,18 +37,6 @@ WITHIN, BETWEEN = 3, 8
 
 X = NDArray[np.float32]
 Kind = Literal["transfer", "within", "between"]
-SCHEMA = pa.schema(
-    {
-        "kind": pa.string(),
-        "direction": pa.string(),
-        "row": pa.string(),
-        "place": pa.int32(),
-        "true_class": pa.string(),
-        "judged_class": pa.string(),
-        "medium": pa.string(),
-        "data": pa.binary(),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ def make(lab: Lab, samples: Mapping[Side, Samples], trial_ids: Iterable[str]) ->
         bases: Mapping[Side, ModelSpec] = {"a": spec.base_a, "b": spec.base_b}
         drawn = {side: latents.read(lab, b.latents_id)["test"] for side, b in bases.items() if b.drawn is not None}
         shown = list(panel(open_passage(trial_id, lab), {**samples, **drawn}))
-        columns = pa.Table.from_pylist([asdict(one) for one in shown], schema=SCHEMA)
+        columns = pa.Table.from_pylist([asdict(one) for one in shown], schema=PANEL)
         sink = io.BytesIO()
         pq.write_table(columns, sink, compression="zstd")
         lab.publish(f"panels/{trial_id}.parquet", sink.getvalue())

@@ -5,7 +5,7 @@ Shapes: N items, X sample, D latent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from torch import Tensor
 
 from . import media
 from .base_models import Generator, Judge, checkpoint, with_encoder
+from .base_models.fit import UNFIT
 from .bridge.transfer import between
-from .config import SIDES, Side, other
+from .config import PIXEL_SYSTEMS, SIDES, Side, other
 from .domains import Domain, get_domain
 from .domains.clips import sound_bytes
 from .domains.pictures import PICTURES
 from .errors import DataError, InvalidValueError, LabError
 from .lab import Lab
 from .results import begins_as
+from .specs import TrialSpec
 from .systems import Way, ways
 from .trial import load_bridge, load_spec
 
@@ -113,8 +115,28 @@ def open_passage(trial_id: str, lab: str | Lab) -> Passage:
         "a": Land(a, checkpoint.load_base_model(lab, spec.base_a, a), checkpoint.load_judge(lab, spec.judge_a, a, "a")),
         "b": Land(b, checkpoint.load_base_model(lab, spec.base_b, b), checkpoint.load_judge(lab, spec.judge_b, b, "b")),
     }
-    way = ways([spec], [load_bridge(lab, trial_id)], len(a.class_names))
+    weights = load_bridge(lab, trial_id)
+    try:
+        _check_sizes(spec, weights)
+        way = ways([spec], [weights], len(a.class_names))
+    except UNFIT:
+        path = lab.show(f"bridges/{trial_id}.safetensors")
+        raise LabError(f"{path} does not hold the bridge of its name; remove it and run again") from None
     return Passage(way, spec.settings.bridge.shared_dim, lands)
+
+
+def _check_sizes(spec: TrialSpec, weights: Mapping[str, Tensor]) -> None:
+    """Raises ValueError where a trial speaks of more numbers than its tensors have: they would take any memory."""
+    bridge, pixels = spec.settings.bridge, spec.settings.pixels
+    n_layers, least = {
+        "bridge": (
+            bridge.n_layers,
+            bridge.hidden_dim * max(bridge.shared_dim, bridge.hidden_dim * (bridge.n_layers - 1)),
+        ),
+        **dict.fromkeys(PIXEL_SYSTEMS, (pixels.n_blocks, pixels.n_filters**2)),
+    }.get(spec.settings.system, (0, 0))
+    if n_layers > len(weights) or least > sum(tensor.numel() for tensor in weights.values()):
+        raise ValueError("its tensors are too few")
 
 
 @dataclass(frozen=True)

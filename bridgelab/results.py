@@ -7,19 +7,21 @@ and exactly-once is a property of reading (the latest attempt of each trial).
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from . import parquet, soundness, strict_json
 from .columns import EVERY_ROW, TEXT, Where, coded, last_of_each, selected
 from .config import DECODES
-from .errors import LabError
+from .errors import DamagedError, LabError
 from .lab import Lab
 from .metrics import METRIC_VERSION, METRICS
 
@@ -163,8 +165,24 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 }
 
 
+PANEL = pa.schema(
+    {
+        "kind": pa.string(),
+        "direction": pa.string(),
+        "row": pa.string(),
+        "place": pa.int32(),
+        "true_class": pa.string(),
+        "judged_class": pa.string(),
+        "medium": pa.string(),
+        "data": pa.binary(),
+    }
+)
+"""Of lab/panels/<trial_id>.parquet; what its columns mean stands in bridgelab/panels.py."""
 CODED: Mapping[str, pa.Schema] = {table: coded(schema) for table, schema in SCHEMAS.items()}
 """SCHEMAS as readers compute with them: every text is a dictionary, as Parquet's pages have it."""
+
+
+TEXTS = {table: {field.name for field in schema if field.type == TEXT} for table, schema in CODED.items()}
 
 
 def _from_1_to_2(table: str, part: pa.Table) -> pa.Table:
@@ -201,7 +219,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
 """What a row is known by: of rows that share it, readers keep one."""
 
 
-class DamagedPartError(LabError):
+class DamagedPartError(DamagedError):
     """A part that is not Parquet, or not of its table."""
 
 
@@ -256,19 +274,26 @@ class Results:
                 return last_of_each(found, key)
 
     def _read_parts(self, table: str, names: Sequence[str], columns: Sequence[str], where: Where) -> pa.Table:
-        parts, absorbed = [], set()
+        parts, absorbed = dict[str, pa.Table](), set[str]()
         for name in names:
-            try:
-                part = self.read_part(table, name, columns, where)
-            except DamagedPartError as error:
-                LOG.warning("bridgelab: %s", error)
-                continue
-            absorbed.update(absorbed_by(part))
-            parts.append((name, part.replace_schema_metadata()))
-        kept = [part for name, part in parts if name not in absorbed]
-        if not kept:
-            return CODED[table].empty_table().select(columns)
-        return pa.concat_tables(kept).unify_dictionaries().combine_chunks()
+            with _passing_over_damage():
+                part = self._read_part(table, name, columns, where)
+                absorbed.update(absorbed_by(part))
+                parts[name] = part.replace_schema_metadata()
+        kept = {name: part for name, part in parts.items() if name not in absorbed}
+        try:
+            return _joined(table, kept.values(), columns)
+        except ValueError:
+            return _joined(table, self._sound(table, kept), columns)
+
+    def _sound(self, table: str, parts: Mapping[str, pa.Table]) -> list[pa.Table]:
+        """Those of some parts whose rows can be; the others are named in warnings."""
+        sound = []
+        for name, part in parts.items():
+            with _passing_over_damage(), self._naming(f"results/{table}/{name}"):
+                soundness.check(table, part)
+                sound.append(part)
+        return sound
 
     @staticmethod
     def without_repeats(table: str, rows: pa.Table) -> pa.Table:
@@ -285,21 +310,33 @@ class Results:
 
         Raises DamagedPartError, and LabError for a part from the future.
         """
-        path = f"results/{table}/{name}"
-        with self.lab.open(path) as file:
-            try:
-                source = _opened(table, file)
-                version = int((source.schema_arrow.metadata or {}).get(b"bridgelab_schema", b"0"))
-                if version > SCHEMA_VERSION:
-                    raise LabError(
-                        f"{self.lab.show(path)} is of schema {version}, newer than {SCHEMA_VERSION}; upgrade bridgelab"
-                    )
-                part = _rows_of(table, source, version, columns or SCHEMAS[table].names, where)
-                absorbed_by(part)
-            except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise DamagedPartError(f"{self.lab.show(path)} is not a part of results ({reason}); left out") from None
+        part = self._read_part(table, name, columns or SCHEMAS[table].names, where)
+        with self._naming(f"results/{table}/{name}"):
+            soundness.check(table, part)
         return part
+
+    def _read_part(self, table: str, name: str, columns: Sequence[str], where: Where) -> pa.Table:
+        """`read_part` of some columns, whatever stands in them."""
+        path = f"results/{table}/{name}"
+        with self.lab.open(path) as file, self._naming(path):
+            source = parquet.opened(file, TEXTS[table])
+            version = int((source.schema_arrow.metadata or {}).get(b"bridgelab_schema", b"0"))
+            if version > SCHEMA_VERSION:
+                raise LabError(
+                    f"{self.lab.show(path)} is of schema {version}, newer than {SCHEMA_VERSION}; upgrade bridgelab"
+                )
+            part = _rows_of(table, file, source, version, columns, where)
+            absorbed_by(part)
+        return part
+
+    @contextlib.contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        """What is wrong with a part, as a DamagedPartError that names it."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DamagedPartError(f"{self.lab.show(path)} is not a part of results ({reason}); left out") from None
 
     def set_aside_damaged(self) -> list[str]:
         """Moves parts that cannot be read out of every reader's way; returns the names that they have now."""
@@ -334,6 +371,24 @@ class Results:
         return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(metrics)}
 
 
+@contextlib.contextmanager
+def _passing_over_damage() -> Iterator[None]:
+    """A warning names a part that is damaged."""
+    try:
+        yield
+    except DamagedPartError as error:
+        LOG.warning("bridgelab: %s", error)
+
+
+def _joined(table: str, parts: Collection[pa.Table], columns: Sequence[str]) -> pa.Table:
+    """The rows of some parts in one piece. Raises ValueError where they cannot be."""
+    if not parts:
+        return CODED[table].empty_table().select(columns)
+    whole = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+    soundness.check(table, whole)
+    return whole
+
+
 LARGE = 100_000
 """So many rows are worth threads; a pack's are not."""
 FEW = 4
@@ -358,7 +413,7 @@ def to_parquet(table: str, rows: pa.Table, absorbed: Sequence[str] = ()) -> byte
 def absorbed_by(part: pa.Table) -> list[str]:
     """The names of the parts that a merged part stands for."""
     text = (part.schema.metadata or {}).get(b"bridgelab_absorbed", b"[]")
-    return [str(name) for name in json.loads(text)]
+    return [str(name) for name in strict_json.loads(text)]
 
 
 def now() -> dt.datetime:
@@ -366,19 +421,15 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _opened(table: str, file: Any) -> pq.ParquetFile:
-    """A part, with all texts as dictionaries. Raises what pyarrow raises for something else."""
-    metadata, texts = pq.read_metadata(file), {field.name for field in CODED[table] if field.type == TEXT}
-    there = [name for name in metadata.schema.names if name in texts]
-    return pq.ParquetFile(file, metadata=metadata, read_dictionary=there, page_checksum_verification=True)
-
-
-def _rows_of(table: str, source: pq.ParquetFile, version: int, columns: Sequence[str], where: Where) -> pa.Table:
+def _rows_of(
+    table: str, file: Any, source: pq.ParquetFile, version: int, columns: Sequence[str], where: Where
+) -> pa.Table:
     """The rows of a part that `where` selects, a row group at a time. Raises pyarrow's errors, and KeyError."""
     none = pa.Table.from_batches([], source.schema_arrow)
     if set(_migrated(table, version, none).schema) != set(CODED[table]):
         raise pa.ArrowInvalid("it has other columns")
     there = [name for name in none.schema.names if name in {*columns, *where}]
+    parquet.check_size(file, source.metadata, there)
     found = [_migrated(table, version, none.select(there)).select(columns)]
     for group in range(source.num_row_groups):
         is_large = source.metadata.row_group(group).num_rows > LARGE

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULT_LAB, DomainFile, Json, LabPath, Output, Reverse, Scale, TrialId, print_json
+from .options import DEFAULT_LAB, DomainFile, Json, LabPath, Output, Reverse, Scale, TrialId, print_json, say
 
 
 def show(
@@ -26,14 +26,14 @@ def show(
         if as_json:
             print_json(json.loads(trials.to_json(orient="records")))
         else:
-            typer.echo(trials.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
+            say(trials.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
         return
     trial = analysis.read_trial(lab, wanted)
     if as_json:
         metrics = {f"{metric} ({decode})": value for (decode, metric), value in trial["metrics"].items()}
         print_json({**trial, "metrics": metrics, "finished_at": str(trial["finished_at"])})
     else:
-        typer.echo(analysis.show_trial(trial))
+        say(analysis.show_trial(trial))
 
 
 def diff(
@@ -49,7 +49,7 @@ def diff(
     if as_json:
         print_json([{"key": key, "a": of_a, "b": of_b} for key, of_a, of_b in found])
     else:
-        typer.echo("\n".join(f"{key:<44} {of_a!s:<14} {of_b}" for key, of_a, of_b in found) or "they are the same")
+        say("\n".join(f"{key:<44} {of_a!s:<14} {of_b}" for key, of_a, of_b in found) or "they are the same")
 
 
 def transfer(
@@ -71,7 +71,7 @@ def transfer(
         print_json([{name: str(value) for name, value in vars(one).items()} for one in sent])
     else:
         for one in sent:
-            typer.echo(f"{one.source}: {one.source_class}  ->  {one.target}: {one.target_class}")
+            say(f"{one.source}: {one.source_class}  ->  {one.target}: {one.target_class}")
 
 
 def interpolate(
@@ -94,7 +94,7 @@ def interpolate(
     if as_json:
         print_json({"output": str(output), "classes": rows})
     else:
-        typer.echo("\n".join([*(f"{name:<12} {' '.join(classes)}" for name, classes in rows.items()), f"{output}"]))
+        say("\n".join([*(f"{name:<12} {' '.join(classes)}" for name, classes in rows.items()), f"{output}"]))
 
 
 def _use_own(files: list[str] | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import math
 import time
 import traceback
@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 import safetensors.torch
 import torch
 
-from . import rows
+from . import rows, strict_json
 from .base_models import Generator, Judge, checkpoint
+from .base_models.fit import UNFIT
 from .baselines import closed_form
 from .baselines.pixels import PixelTraining
 from .bridge.footprint import bytes_of
@@ -30,7 +31,7 @@ from .memory import free_bytes
 from .metrics import Found
 from .rows import Failure, Rows, Training
 from .specs import Entry, Leg, ModelSpec, TrialSpec, trial_of
-from .weights import about, encode, read
+from .weights import about, decode, encode, read
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,8 +97,9 @@ class PackCheckpoint:
         data = self._lab.read_sealed(self._path(entries))
         if data is None:
             return None  # it begins anew, and comes to the same
-        tensors: dict[str, torch.Tensor] = safetensors.torch.load(data)
-        return tensors
+        with contextlib.suppress(ValueError):
+            return decode(data)
+        return None
 
     def save_if_due(self, entries: Sequence[Entry], pack: Pack | PixelTraining) -> None:
         if time.monotonic() - self._saved >= self._every_s:
@@ -265,7 +267,10 @@ def _train_on_pixels(runtime: Runtime, entry: Entry, around: Surroundings) -> Tr
     training = PixelTraining(spec, a, b, shape)
     snapshot = runtime.checkpoint.load([entry]) if runtime.checkpoint else None
     if snapshot is not None:
-        training.restore(snapshot)
+        try:
+            training.restore(snapshot)
+        except UNFIT:
+            training = PixelTraining(spec, a, b, shape)
     resumed_at = training.n_done or None
 
     def on_step(step: int) -> None:
@@ -300,7 +305,10 @@ def _pack(runtime: Runtime, entries: Sequence[Entry], around: Surroundings, n_cl
     snapshot = runtime.checkpoint.load(entries) if runtime.checkpoint else None
     snapshot = snapshot or (None if leg is None else _where_they_stand(runtime, around.lab, entries, leg))
     if snapshot is not None:
-        pack.restore(snapshot)
+        try:
+            pack.restore(snapshot)
+        except UNFIT:
+            return Pack(members, runtime.device)
     return pack
 
 
@@ -313,8 +321,10 @@ def _validation(entries: Sequence[Entry], around: Surroundings, n_scored: int = 
 def _where_they_stand(runtime: Runtime, lab: Lab, entries: Sequence[Entry], leg: Leg) -> dict[str, torch.Tensor] | None:
     """The snapshot of a leg's start; None where it is the first one, or some state cannot be read."""
     files = [lab.read_sealed(_state_path(entry, leg, leg.start, runtime.device)) for entry in entries]
-    states = [safetensors.torch.load(data) for data in files if data is not None]
-    return joined(states, leg.start) if len(states) == len(entries) else None
+    with contextlib.suppress(ValueError):
+        states = [decode(data) for data in files if data is not None]
+        return joined(states, leg.start) if len(states) == len(entries) else None
+    return None
 
 
 def _listening(
@@ -347,9 +357,9 @@ def load_spec(lab: Lab, trial_id: str) -> TrialSpec:
     """The trial of a bridge in the lab. Raises LabError where its file does not say, or says another."""
     path = f"bridges/{trial_id}.safetensors"
     try:
-        spec = trial_of(json.loads(about(lab, path)["trial"]))
+        spec = trial_of(strict_json.mapping(about(lab, path)["trial"]))
         if spec.trial_id == trial_id:
             return spec
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise LabError(f"{lab.show(path)} does not say which trial it is of; remove it and run again")

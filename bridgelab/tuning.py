@@ -166,10 +166,10 @@ class _Equipped(Lab):
         super().__init__(address, LATER_S)
         self._files = files
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most_bytes: int | None = None) -> bytes:
         import ray
 
-        return bytes(ray.get(self._files[path])) if path in self._files else super().read(path)
+        return bytes(ray.get(self._files[path])) if path in self._files else super().read(path, most_bytes)
 
 
 def _train_pack(

@@ -10,6 +10,7 @@ from typing import Any
 import pydantic
 
 from .errors import BridgelabError, UserFileError, reason
+from .text_file import read_text
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,6 @@ class UserFile:
 def read_user_file(path: str) -> UserFile:
     """A file as it stands. Raises UserFileError for one that cannot be read."""
     try:
-        return UserFile(path, Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UserFileError(f"cannot read {path}: {said}; give the path of a Python file") from None
+        return UserFile(path, read_text(path))
+    except ValueError as error:
+        raise UserFileError(f"cannot read {path}: {error}; give the path of a Python file") from None

@@ -17,7 +17,7 @@ from bridgelab.errors import AbsentError, LabError
 from bridgelab.housekeeping import collect, garbage
 from bridgelab.lab import Lab
 from bridgelab.lease import Lease, LostLeaseError, Watch, read_beat
-from bridgelab.results import Results
+from bridgelab.results import Results, now
 from bridgelab.session import _probe_task
 
 pytestmark = pytest.mark.s3
@@ -173,7 +173,7 @@ def test_an_outage_costs_a_write_and_a_read_no_more_than_time(distant: Lab, betw
 
 
 def test_an_outage_while_results_are_read_is_no_damage(distant: Lab, between: Proxy) -> None:
-    row = {"trial_id": "t", "excluded": True, "reason": "why"}
+    row = {"trial_id": "t", "excluded": True, "reason": "why", "declared_at": now()}
     Results(distant).write("exclusions", "p", [row])
     between.set("refuses")
     threading.Timer(1.0, between.set, ("passes",)).start()

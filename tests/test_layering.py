@@ -13,6 +13,7 @@ ROOT = Path(bridgelab.__file__).parents[1]
 
 ORDER = [
     "bridgelab.errors",
+    "bridgelab.text_file",
     "bridgelab.user_file",
     "bridgelab.values",
     "bridgelab.wavegan_config",
@@ -20,6 +21,8 @@ ORDER = [
     "bridgelab.specs",
     "bridgelab.keys",
     "bridgelab.metrics",
+    "bridgelab.memory",
+    "bridgelab.strict_json",
     "bridgelab.patience",
     "bridgelab.disk",
     "bridgelab.bucket",
@@ -27,6 +30,8 @@ ORDER = [
     "bridgelab.weights",
     "bridgelab.lease",
     "bridgelab.columns",
+    "bridgelab.parquet",
+    "bridgelab.soundness",
     "bridgelab.results",
     "bridgelab.domains.logmel",
     "bridgelab.domains",
@@ -77,7 +82,6 @@ ORDER = [
     "bridgelab.systems",
     "bridgelab.evaluate",
     "bridgelab.rows",
-    "bridgelab.memory",
     "bridgelab.trial",
     "bridgelab.media",
     "bridgelab.passage",
@@ -130,7 +134,19 @@ MAY_IMPORT = {
     "search_spaces": {"bridgelab.config"},
     "analysis": {
         f"bridgelab.{name}"
-        for name in ("catalog", "columns", "declarations", "errors", "lab", "metrics", "replicates", "results", "study")
+        for name in (
+            "catalog",
+            "columns",
+            "declarations",
+            "errors",
+            "lab",
+            "metrics",
+            "parquet",
+            "replicates",
+            "results",
+            "strict_json",
+            "study",
+        )
     },
 }
 ONLY_HERE = {

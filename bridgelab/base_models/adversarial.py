@@ -86,7 +86,7 @@ def train_wavegan(
     training = _Training(spec, domain, team)
     config = training.config
     if kept is not None and (state := kept.load()) is not None:
-        training.restore(state)
+        kept.restore(training.restore, state)
     every = max(1, config.n_steps // N_CHECKS)
     while training.step < config.n_steps:
         for _ in range(config.n_critic):

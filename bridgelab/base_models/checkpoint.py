@@ -27,6 +27,15 @@ from .wavegan import WaveGAN
 
 def build(spec: ModelSpec, domain: Domain) -> nn.Module:
     """The untrained module of a spec, its parameters drawn from the spec's own named streams."""
+    module = _unfilled(spec, domain)
+    module.to_empty(device="cpu")
+    draw = initialise_glorot if isinstance(module, WaveGAN) else initialise
+    draw(module, "base_model", spec.domain, spec.kind, spec.seed)
+    return module
+
+
+def _unfilled(spec: ModelSpec, domain: Domain) -> nn.Module:
+    """The module without memory for its tensors."""
     n_pixels = math.prod(domain.sample_shape)
     with torch.device("meta"):  # no draw from the global generator
         if isinstance(spec.config, VAEConfig):
@@ -37,9 +46,6 @@ def build(spec: ModelSpec, domain: Domain) -> nn.Module:
             module = Classifier(domain.picture_shape or (1, n_pixels), len(domain.class_names), spec.config)
         else:
             raise TypeError(f"a {spec.kind} has nothing to train")
-    module.to_empty(device="cpu")
-    draw = initialise_glorot if isinstance(module, WaveGAN) else initialise
-    draw(module, "base_model", spec.domain, spec.kind, spec.seed)
     return module
 
 
@@ -118,14 +124,18 @@ def load_weights(lab: Lab, spec: ModelSpec) -> dict[str, Tensor]:
 
 
 def load(lab: Lab, spec: ModelSpec, domain: Domain) -> nn.Module:
-    """A trained module in evaluation mode."""
-    module = build(spec, domain)
-    try:
-        module.load_state_dict(load_weights(lab, spec))
-    except RuntimeError:
+    """A trained module in evaluation mode. It takes the memory of its saved tensors, whatever its spec says."""
+    state = load_weights(lab, spec)
+    module = None if spec.config is None or spec.config.n_layers > len(state) else _unfilled(spec, domain)
+    if module is None or _forms(module.state_dict()) != _forms(state):
         path = lab.show(f"models/{spec.model_id}")
-        raise LabError(f"{path} does not hold the {spec.kind} of its name; remove it and run again") from None
+        raise LabError(f"{path} does not hold the {spec.kind} of its name; remove it and run again")
+    module.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
     return module.eval().requires_grad_(False)
+
+
+def _forms(state: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}
 
 
 def load_base_model(lab: Lab, spec: ModelSpec, domain: Domain) -> Generator:

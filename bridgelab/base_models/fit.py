@@ -6,6 +6,7 @@ Shapes: B batch.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable, Mapping
@@ -16,12 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from ..config import CHECKPOINT_EVERY_S, ClassifierConfig, VAEConfig
-from ..errors import InvalidValueError, ModelError
+from ..errors import InvalidValueError, LabError, ModelError
 from ..lab import Lab
 from ..specs import ModelSpec
+from ..weights import decode
 
 N_CHECKS = 20
 """How often a model is scored on validation while it trains; the best state is kept."""
+
+UNFIT = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What restoring a state raises that is of something else: training begins anew, and comes to the same."""
 
 Module = Callable[..., Tensor]
 
@@ -71,8 +76,19 @@ class ModelCheckpoint:
         self._whole = data is None
         if data is None:
             return None  # it begins anew, and comes to the same
-        tensors: dict[str, Tensor] = safetensors.torch.load(data)
-        return tensors
+        with contextlib.suppress(ValueError):
+            return decode(data)
+        self._whole = True
+        return None
+
+    def restore(self, restored: Callable[[dict[str, Tensor]], None], state: dict[str, Tensor]) -> None:
+        """Restores a state that was loaded. Raises LabError for one of another model."""
+        try:
+            restored(state)
+        except UNFIT as error:
+            reason = " ".join(str(error).split())
+            path = self._lab.show(self._path)
+            raise LabError(f"{path} is of another training ({reason:.80}); remove it and run again") from None
 
     def save_if_due(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
         if time.monotonic() - self._saved >= self._every_s:
@@ -106,7 +122,7 @@ def fit(
         raise InvalidValueError(f"--workers {team.size}: batches of {config.batch_size} rows cannot be shared evenly")
     progress = _Progress(spec, model, {**objective.streams, "batches": batches})
     if checkpoint is not None and (state := checkpoint.load()) is not None:
-        progress.restore(state)
+        checkpoint.restore(progress.restore, state)
     module, every = team.wrap(model), max(1, config.n_steps // N_CHECKS)
     while progress.step < config.n_steps:
         for group in progress.optimizer.param_groups:
@@ -133,11 +149,19 @@ def tensors_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Gives an optimizer back what `tensors_of` told."""
+    """Gives an optimizer back what `tensors_of` told. Raises ValueError for what is of another one's parameters.
+
+    Torch's fused steps look at no shape: a moment that is too small would have them write beyond it.
+    """
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         i, _, what = name.partition("/")
         moments.setdefault(int(i), {})[what] = tensor
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, of_one in moments.items():
+        shapes = {"step": torch.Size([]), **dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[place].shape)}
+        if {what: tensor.shape for what, tensor in of_one.items() if tensor.dtype == torch.float32} != shapes:
+            raise ValueError("it is the state of another optimizer")
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -194,8 +218,9 @@ class _Progress:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.step, self._best_score = int(state["step"]), float(state["best_score"])
-        self._model.load_state_dict(below("model", state))
         self._best = below("best", state)
+        self._model.load_state_dict(self._best)
+        self._model.load_state_dict(below("model", state))
         for name, place in below("stream", state).items():
             self._streams[name].set_state(place)
         restore(self.optimizer, below("optimizer", state))

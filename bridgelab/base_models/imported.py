@@ -98,9 +98,11 @@ def _kernel(kernel_1KOI: Array) -> Array:
 
 
 def _converted(bundle: TensorBundle, name: str, shape: tuple[int, ...], convert: Callable[[Array], Array]) -> Tensor:
+    entry = bundle.entries.get(name)
+    if entry is not None and (entry.shape, entry.dtype_name) != (shape, "float32"):
+        what = f"{entry.dtype_name} {entry.shape}"
+        raise DataError(f"{bundle.prefix}: {name} is {what}, and should be float32 {shape}; give that of a WaveGAN")
     found = bundle.read(name)
-    if found.shape != shape or found.dtype != np.float32:
-        raise DataError(f"{bundle.prefix}: {name} is {found.dtype} {found.shape}, and should be float32 {shape}")
     if not np.isfinite(found).all():
         raise DataError(f"{bundle.prefix}: {name} has values that are not finite; give a checkpoint that trained well")
     return torch.from_numpy(np.ascontiguousarray(convert(found)).copy())

@@ -17,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..memory import free_bytes
 from .crc32c import crc32c, unmasked
 
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 FOOTER = 48
 TRAILER = 5
 """After each block: how it is compressed, and its checksum."""
-MOST_INDEX_BYTES = 64 << 20
+MOST_INDEX_BYTES = 16 << 20
 MOST_SHARDS = 100_000
+MOST_ENTRIES, MOST_LETTERS, MOST_AXES = 100_000, 512, 8
+"""Of a checkpoint, of a name and of a tensor."""
 DTYPES: Mapping[int, str] = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 """By the number that stands for a type, of those that are read."""
 CURE = "give a checkpoint of TensorFlow's V2 format"
@@ -49,6 +52,10 @@ class Entry:
     n_bytes: int
     crc: int
     is_sliced: bool
+
+    @property
+    def dtype_name(self) -> str:
+        return np.dtype(DTYPES[self.dtype]).name if self.dtype in DTYPES else f"of type {self.dtype}"
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ def _read(path: Path, entry: Entry) -> bytes:
     with path.open("rb") as file:
         if entry.offset + entry.n_bytes > path.stat().st_size:
             raise _MalformedError("lies beyond the end")
+        if entry.n_bytes > free_bytes("cpu") / 4:
+            raise _MalformedError("is larger than a quarter of the memory that is free")
         file.seek(entry.offset)
         data = file.read(entry.n_bytes)
     if crc32c(data) != unmasked(entry.crc):
@@ -121,14 +130,19 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-FOOTER:]
     _, _, at = _handle(footer, 0)  # of what describes the table
     start, size, _ = _handle(footer, at)
-    last = None
+    last, n_left, n_bytes = None, MOST_ENTRIES, 0
     for _, value in _block(data, start, size):
         block_start, block_size, _ = _handle(value, 0)
+        n_bytes += block_size
+        if n_bytes > len(data):  # else one block could be read again and again
+            raise _MalformedError("has blocks that overlap")
         for key, entry in _block(data, block_start, block_size):
             if last is not None and key <= last:
                 raise _MalformedError("has names out of order")
+            if not n_left:
+                raise _MalformedError("has too many tensors")
             yield key, entry
-            last = key
+            last, n_left = key, n_left - 1
 
 
 def _block(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -147,7 +161,7 @@ def _block(data: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
         n_shared, at = _varint(block, at)
         n_own, at = _varint(block, at)
         n_value, at = _varint(block, at)
-        if n_shared > len(key) or at + n_own + n_value > stop:
+        if n_shared > len(key) or at + n_own + n_value > stop or n_shared + n_own > MOST_LETTERS:
             raise _MalformedError("has an entry beyond its block")
         key = key[:n_shared] + block[at : at + n_own]
         yield key, block[at + n_own : at + n_own + n_value]
@@ -227,6 +241,10 @@ def _entry(message: bytes, n_shards: int) -> Entry:
         crc=_number(fields, 6),
         is_sliced=7 in fields,
     )
-    if entry.shard >= n_shards or any(n >= 1 << 40 for n in (*shape, entry.offset, entry.n_bytes)):
+    if (
+        len(shape) > MOST_AXES
+        or entry.shard >= n_shards
+        or any(n >= 1 << 40 for n in (*shape, entry.offset, entry.n_bytes))
+    ):
         raise _MalformedError("has a tensor in a place that cannot be")
     return entry

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..base_models import fit
 from ..base_models.checkpoint import initialise_normal
 from ..bridge.pack import Trained
 from ..bridge.pool import in_terms_of_a, pool
@@ -175,11 +176,7 @@ class PixelTraining:
         self.networks.load_state_dict(_below("networks/", state))
         self._pool = {way: list(torch.split(_below("pool/", state).get(way, torch.empty(0)), 1)) for way in WAYS}
         for kind, optimizer in self.optimizers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _below(f"optimizer/{kind}/", state).items():
-                i, _, what = name.partition("/")
-                moments.setdefault(int(i), {})[what] = tensor
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+            fit.restore(optimizer, _below(f"optimizer/{kind}/", state))
 
     def _pix2pix_step(self) -> list[float]:
         """min_G max_D of log D(x, y) + log(1 - D(x, G(x))), and LAMBDA_L1 |y - G(x)|, both ways."""

@@ -165,9 +165,14 @@ class Pack:
         return state
 
     def restore(self, snapshot: Mapping[str, Tensor]) -> None:
-        """Goes back to a snapshot of a pack of the same members."""
+        """Goes back to a snapshot of a pack of the same members.
+
+        Raises KeyError, RuntimeError or ValueError for one of another, and then the pack is good for nothing.
+        """
         self.n_done = int(snapshot["n_done"])
         states = [_below(f"{member}/", snapshot) for member in range(len(self.results))]
+        if not 0 <= self.n_done <= self.configs[0].n_steps or not all(map(self._fits, self.alive, states)):
+            raise ValueError("it is a snapshot of another pack")
         self.alive = [member for member, state in enumerate(states) if "steps" in state]
         for member, state in enumerate(states):
             result = self.results[member]
@@ -182,6 +187,13 @@ class Pack:
                 self._streams[member].restore(_below("stream/", state))
             saved = {n: torch.stack([s[there] for s in living]).to(self.device) for n, there in SAVED_AS.items()}
             self._go_on_from(State(**saved))
+
+    def _fits(self, member: int, state: Mapping[str, Tensor]) -> bool:
+        """Whether a member's state has the shapes of this pack, where it is alive."""
+        ours = {name: tensor for name, tensor in self.state_of(member).items() if name in SAVED_AS.values()}
+        return "steps" not in state or all(
+            state[name].shape == tensor.shape and state[name].dtype == tensor.dtype for name, tensor in ours.items()
+        )
 
     def gradients(self) -> Tensor:
         """The gradients of the first step's loss, (K, n), without taking the step."""

@@ -25,11 +25,11 @@ import numpy as np
 
 from ..config import UNLABELLED, Side
 from ..errors import DataError
+from ..text_file import read_text
 from ..user_file import UserFile
 from . import SPLITS, Domain, Samples, Split, get_domain
 
 COLUMNS = ["domain", "split", "item", "bin"]
-MOST_BYTES = 64 * 2**20
 Placed = tuple[tuple[Split, int, str], ...]
 """(split, item, bin) of a domain's labelled items."""
 
@@ -37,12 +37,9 @@ Placed = tuple[tuple[Split, int, str], ...]
 def read_bins(path: str | Path) -> str:
     """The text of a file of bins. Raises DataError for one that cannot be read."""
     try:
-        if Path(path).stat().st_size > MOST_BYTES:
-            raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB; a row is an item and its bin")
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read {path}: {said}; give --labels a CSV of {','.join(COLUMNS)}") from None
+        return read_text(path)
+    except ValueError as error:
+        raise DataError(f"cannot read {path}: {error}; give --labels a CSV of {','.join(COLUMNS)}") from None
 
 
 def described(path: str | Path, pair: tuple[Domain, Domain]) -> tuple[UserFile, UserFile]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,11 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..text_file import read_text
 
 SKIP_LIST = "skip.txt"
 """In a folder of clips: the names of those that its owner leaves out, one a line."""
 N_NAMED = 3
 SOUNDS = (".wav", ".flac", ".ogg")
+FORMATS = ("WAV", "WAVEX", "FLAC", "OGG")
+MOST_BYTES = 256 << 20
+MOST_NUMBERS = 50_000_000
+"""Of all channels: a quarter of an hour of music."""
+MOST_RATE = 1_000_000
+MOST_OF_A_FILTER = 4_000_000
+"""Numbers of the filter that brings one rate to another, but for a factor."""
 WINDOW_S, QUIET_DB = 0.01, 40.0
 """Windows so much quieter than the loudest, at both ends of a clip, are silence."""
 
@@ -41,13 +51,22 @@ def read_sounding(path: Path, rate: int) -> Clip:
     filled[: len(clip)] = clip
     power = np.square(filled.reshape(n, window)).mean(1)
     loud = np.flatnonzero(power > power.max() * 10 ** (-QUIET_DB / 10))
-    return resampled(clip[loud[0] * window : (loud[-1] + 1) * window], own_rate, rate)
+    try:
+        return resampled(clip[loud[0] * window : (loud[-1] + 1) * window], own_rate, rate)
+    except DataError as error:
+        raise DataError(f"{path} {error}") from None
 
 
 def resampled(clip: Clip, own_rate: int, rate: int) -> Clip:
-    """A sound at another rate."""
+    """A sound at another rate. Raises DataError for a rate from which there is no short way to that one."""
     if own_rate == rate:
         return clip
+    if (
+        own_rate < 1
+        or len(clip) * rate // own_rate > MOST_NUMBERS
+        or own_rate * rate // math.gcd(own_rate, rate) ** 2 > MOST_OF_A_FILTER
+    ):
+        raise DataError(f"has {own_rate:,} samples a second, and cannot be brought to {rate:,}; give it at {rate:,}")
     import torch
     from torchaudio.functional import resample
 
@@ -86,11 +105,30 @@ def without_skipped(folder: Path, names: Iterable[str]) -> list[str]:
     names, path = list(names), folder / SKIP_LIST
     if not path.is_file():
         return names
-    skipped = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    skipped = [line.strip() for line in read_list(path).splitlines() if line.strip()]
     unknown = [name for name in skipped if name not in set(names)]
     if unknown:
         raise DataError(f"{path} names {unknown[0]}, which is no clip of {folder}; take the line out")
     return [name for name in names if name not in set(skipped)]
+
+
+def file_digest(path: Path) -> bytes:
+    """The sha256 of a file. Raises DataError for one that cannot be read, or that no clip or picture is as large as."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB; make it smaller")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; make it readable") from None
+
+
+def read_list(path: Path) -> str:
+    """The text of a list of files. Raises DataError."""
+    try:
+        return read_text(path)
+    except ValueError as error:
+        raise DataError(f"cannot read {path}: {error}; put a good copy in its place") from None
 
 
 def _complaint(folder: Path, n_clips: int, faults: Mapping[str, str]) -> str:
@@ -114,10 +152,18 @@ def _read(path: Path) -> tuple[str | None, Clip, int]:
     if _is_cut_off(path):
         return "is cut off", nothing, 0
     try:
-        frames, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError):
+        with soundfile.SoundFile(path) as file:
+            if file.format not in FORMATS:
+                return f"is of the format {file.format}", nothing, 0
+            if not 0 <= file.frames * file.channels <= MOST_NUMBERS:
+                return "is too long", nothing, 0
+            if file.samplerate > MOST_RATE:
+                return f"has {file.samplerate:,} samples a second", nothing, 0
+            frames, rate = file.read(dtype="float32", always_2d=True), file.samplerate
+    except (soundfile.SoundFileError, OSError, ValueError):
         return "is not audio", nothing, 0
-    clip = frames.mean(axis=1, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        clip = frames.mean(axis=1, dtype=np.float32)
     peak = float(np.abs(clip).max()) if len(clip) else 0.0
     if not np.isfinite(peak) or peak == 0:
         return "is silent", nothing, 0

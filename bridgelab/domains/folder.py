@@ -19,7 +19,7 @@ from ..config import Side
 from ..errors import DataError
 from ..user_file import UserFile
 from . import Domain, Samples, Split, images, speech, stratified
-from .clips import SOUNDS, read_sounding
+from .clips import SOUNDS, file_digest, read_sounding
 from .pictures import PICTURES, read_grey, resized
 
 TEST_SHARE, VALIDATION_SHARE = 1 / 5, 1 / 8
@@ -46,10 +46,7 @@ class Contents:
     @functools.cached_property
     def sha256(self) -> str:
         """Of the classes, splits and bytes of the files; neither of their names nor of where the folder lies."""
-        rows = sorted(
-            f"{self.class_names[c]} {in_test} {hashlib.sha256(file.read_bytes()).hexdigest()}"
-            for file, c, in_test in self.files
-        )
+        rows = sorted(f"{self.class_names[c]} {in_test} {file_digest(file).hex()}" for file, c, in_test in self.files)
         return hashlib.sha256("\n".join([*self.class_names, *rows]).encode()).hexdigest()
 
     @functools.cached_property
@@ -86,7 +83,7 @@ def contents(path: Path) -> Contents:
         for split, top in tops.items()
         for name in names
         for file in sorted((top / name).glob("*"))
-        if file.suffix.lower() in (*PICTURES, *SOUNDS)
+        if file.suffix.lower() in (*PICTURES, *SOUNDS) and file.is_file()
     ]
     kinds = {file.suffix.lower() in SOUNDS for file, _, _ in files}
     cure = "put pictures (png, jpg) or sounds (wav, flac, ogg) into a folder for each class"
@@ -95,6 +92,8 @@ def contents(path: Path) -> Contents:
     if len(kinds) > 1:
         raise DataError(f"folder:{path} has both pictures and sounds; {cure}, of one kind")
     for c, name in enumerate(names):
+        if not name.isprintable():
+            raise DataError(f"folder:{path} has a class named {name!r}; give it a name that can be shown")
         n = sum(own == c for _, own, _ in files)
         if n < FEWEST:
             raise DataError(f"folder:{path} has {n} items of class '{name}'; give each class {FEWEST} or more")
@@ -102,7 +101,7 @@ def contents(path: Path) -> Contents:
 
 
 def _natural(name: str) -> tuple[int, int, str]:
-    return (0, int(name), "") if name.isdigit() else (1, 0, name)
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
 
 
 def _at(domain: Domain, path: Path) -> Domain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""A file is read as one of these whatever its name says: to read some others, Pillow starts programs."""
 MOST_PIXELS = 50_000_000
 FAINT = 0.15
 """Less than this of the brightest is background."""
@@ -20,16 +23,20 @@ Grey = NDArray[np.float32]
 
 def read_grey(path: Path) -> Grey:
     """A picture as grey values, what is transparent as white paper. Raises DataError where there is none."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if not path.is_file():
         raise DataError(f"{path} is missing; give a picture that exists")
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(f"{path} has {image.width}x{image.height} pixels; make it smaller")
-            whole = image.convert("RGBA")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a picture that is large, or not quite whole
+            with Image.open(path, formats=FORMATS) as image:
+                if not 0 < image.width * image.height <= MOST_PIXELS:
+                    raise DataError(f"{path} has {image.width}x{image.height} pixels; make it smaller")
+                whole = image.convert("RGBA")
+    except DataError:
+        raise
+    except Exception as error:  # of a damaged file a decoder raises anything
         reason = "empty" if path.stat().st_size == 0 else f"no picture that can be read ({type(error).__name__})"
         raise DataError(f"{path} is {reason}; give a PNG or JPEG file") from None
     paper = Image.new("RGBA", whole.size, "white")

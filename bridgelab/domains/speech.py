@@ -20,7 +20,7 @@ from ..config import ClassifierConfig, NLabels, Preset, Side, VAEConfig
 from ..errors import DataError
 from ..wavegan_config import WaveGANConfig
 from . import Domain, Samples, Split, stratified, unidentified, unloaded
-from .clips import Clip, read_clips, resampled, without_skipped
+from .clips import Clip, file_digest, read_clips, read_list, resampled, without_skipped
 from .images import DESK_BRIDGE, DESK_PIXELS, FULL_BRIDGE, RECIPE, SMOKE
 from .logmel import LogMel, Sound, Waves
 
@@ -68,12 +68,12 @@ class Clips:
         """Of the clips' names, splits and bytes."""
         digest = hashlib.sha256()
         for one in self.listed:
-            digest.update(f"{one.name} {one.split} ".encode() + hashlib.sha256(self._bytes(one)).digest())
+            digest.update(f"{one.name} {one.split} ".encode() + self._digest(one))
         return digest.hexdigest()
 
-    def _bytes(self, one: Listed) -> bytes:
+    def _digest(self, one: Listed) -> bytes:
         path = self.folder / one.name
-        return path.read_bytes() if path.is_file() else b""
+        return file_digest(path) if path.is_file() else hashlib.sha256().digest()
 
     def data_id(self, side: Side) -> str:
         return f"{self.name}/{self.sha256[:20]}/{self.sound}/splits-1"
@@ -127,7 +127,7 @@ def speech_commands(folder: Path) -> tuple[Listed, ...]:
     for split, file in lists.items():
         if not (folder / file).is_file():
             raise DataError(f"{folder} lacks {file}; unpack the whole archive of Speech Commands there")
-        splits |= dict.fromkeys((folder / file).read_text().split(), split)
+        splits |= dict.fromkeys(read_list(folder / file).split(), split)
     there = [f"{word}/{path.name}" for word in WORDS for path in sorted((folder / word).glob("*_nohash_*.wav"))]
     wanted = sorted({*there, *(name for name in splits if name.partition("/")[0] in WORDS)})
     return tuple(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from filling import fill_lab
 from playwright.sync_api import Page, sync_playwright
@@ -14,7 +16,7 @@ import analysis
 from bridgelab.domains.clips import sound_bytes
 from bridgelab.lab import Lab
 from bridgelab.media import picture_bytes
-from bridgelab.results import Results
+from bridgelab.results import PANEL, Results
 
 pytestmark = pytest.mark.browser
 TERM = "validation/transfer_accuracy_ab"
@@ -88,8 +90,9 @@ def _publish_clip(lab: Lab, trial_id: str) -> None:
     about = dict(kind="transfer", direction="ab", row="source", place=0, true_class="one", judged_class="one")
     tone = np.sin(2 * np.pi * 440 * np.arange(1600) / 8000).astype(np.float32)
     media = {"png": picture_bytes(np.zeros((8, 8), np.float32), scale=1), "wav": sound_bytes(tone, 8000)}
+    rows = [{**about, "medium": medium, "data": data} for medium, data in media.items()]
     sink = io.BytesIO()
-    pd.DataFrame([{**about, "medium": medium, "data": data} for medium, data in media.items()]).to_parquet(sink)
+    pq.write_table(pa.Table.from_pylist(rows, schema=PANEL), sink)
     lab.publish(f"panels/{trial_id}.parquet", sink.getvalue())
 
 

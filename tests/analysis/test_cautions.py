@@ -63,7 +63,7 @@ def test_an_index_lists_each_study_once_with_its_report(lab, fill) -> None:
     fill("heads", lambda arm, replicate, metric: 0.7)
     fill("heads", lambda arm, replicate, metric: 0.8, recipe="paper")
     html = analysis.render_index(lab)
-    assert html.count('href="heads.html"') == html.count('href="component_ablation.html"') == 1
+    assert html.count('href="./heads.html"') == html.count('href="./component_ablation.html"') == 1
     assert "0.800" in html
     assert "0.700" not in html
 

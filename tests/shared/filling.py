@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from bridgelab.config import DECODES
+from bridgelab.config import DECODES, canonical_json
 from bridgelab.lab import Lab
 from bridgelab.metrics import FRECHET, METRICS
 from bridgelab.publication import publish_members
@@ -47,6 +47,7 @@ def fill_lab(
 def _trial_row(trial: Any, failure: str | None) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(SCHEMAS["trials"].names)
     row |= {"trial_id": trial.trial_id, "attempt": 0, "state": "FAIL" if failure else "COMPLETE", "n_train": 1259}
+    row |= {"config": canonical_json(trial)}
     row |= {"base_a": trial.base_a.model_id, "base_b": trial.base_b.model_id, "base_a_sha256": trial.base_a.model_id}
     row |= {"versions": '{"torch": "2.14.1"}', "device": "cpu", "train_s": 1.0, "evaluate_s": 0.5, "finished_at": now()}
     return row | ({"failure_class": failure, "failure_text": "the loss was not finite at step 3"} if failure else {})
