@@ -88,7 +88,7 @@ def _provenance(run: Run) -> dict[str, str]:
     weights = pd.concat([done["base_a_sha256"], done["base_b_sha256"]]).dropna().astype(str).str[:12]
     finished = done["finished_at"]
     return {
-        "versions": _distinct(done["versions"].map(_versions)),
+        "versions": _distinct(done["versions"].dropna().map(_versions)),
         "devices": _distinct(done["device"]),
         "bridges drew from": f"{_distinct(done['n_train'].astype('Int64'))} training samples a side",
         "trials finished": f"{finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d}",

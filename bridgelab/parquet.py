@@ -44,7 +44,10 @@ def opened(file: Any, texts: Collection[str] = ()) -> pq.ParquetFile:
     tail = file.read_at(TAIL_BYTES, size - TAIL_BYTES) if size > TAIL_BYTES else b""
     if int.from_bytes(tail[:4], "little") > MOST_FOOTER_BYTES:
         raise pa.ArrowInvalid("its footer is too large")
-    metadata = pq.read_metadata(file)
+    try:
+        metadata = pq.read_metadata(file)
+    except UnicodeDecodeError:
+        raise pa.ArrowInvalid("the name of a column is no text") from None
     if metadata.num_row_groups > MOST_GROUPS or metadata.num_columns > MOST_COLUMNS:
         raise pa.ArrowInvalid("it has too many row groups or columns")
     there = [name for name in metadata.schema.names if name in texts]

@@ -12,6 +12,7 @@ import datetime as dt
 import io
 import json
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -418,7 +419,7 @@ def absorbed_by(part: pa.Table) -> list[str]:
 
 def now() -> dt.datetime:
     """The time, for columns that record when something was done and that nothing is computed from."""
-    return dt.datetime.now(dt.UTC)
+    return dt.datetime.fromtimestamp(time.time(), dt.UTC)
 
 
 def _rows_of(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import buckets
 import hosts
 import pytest
 import sweeps
@@ -74,6 +75,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     assert sweeps.finish(sweeps.start(folder))["run"] == sweeps.N_TRIALS
     return folder
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that can serve a bucket."""
+    return buckets.python_with_swift(tmp_path_factory.mktemp("swift"))
 
 
 class InMemory:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps import ALWAYS, Sweep, assert_same, finish, kill, named, progress, start
+from sweeps import ALWAYS, Sweep, assert_same, finish, kill, named, progressed, start
 
 from bridgelab.lab import Lab
 from bridgelab.results import Results
@@ -37,16 +37,6 @@ def a_worker(sweep: Sweep, spared: set[str]) -> int | None:
                 spared.add(pack)
                 return pid
     return None
-
-
-def progressed(folder: Path, sweep: Sweep, delay_s: float) -> bool:
-    """Waits for progress, and somewhat longer; whether the sweep still runs."""
-    before, seen_at = progress(folder), None
-    while sweep.poll() is None and (seen_at is None or time.monotonic() - seen_at < delay_s):
-        if seen_at is None and progress(folder) - before:
-            seen_at = time.monotonic()
-        time.sleep(0.01)
-    return sweep.poll() is None
 
 
 def disturb(sweep: Sweep, kind: str, spared: set[str]) -> str:

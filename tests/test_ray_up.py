@@ -1,4 +1,4 @@
-"""A cluster that `ray up` really starts, on hosts that are network namespaces of this machine, and what befalls it.
+"""What befalls a cluster that `ray up` started, on hosts that are network namespaces of this machine.
 
 The commands are those of cluster/README.md, given on a host of their own. `pytest -m cluster -s` tells how long each
 recovery took. Needs root; deselected where hosts cannot be had.
@@ -6,21 +6,22 @@ recovery took. Needs root; deselected where hosts cannot be had.
 
 import json
 import os
-import re
+import random
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+import buckets
 import hosts
+import outages
 import pytest
-import yaml
-from hosts import ROOT, Host
+from clusters import CLOCK, LEAVE, RAY, STORE_BYTES, TOKEN, Cluster, kill
 from sweeps import (
     ALWAYS,
     N_TRIALS,
@@ -29,100 +30,18 @@ from sweeps import (
     Sweep,
     assert_same,
     finish,
+    progressed,
     start,
     wait_for_progress,
     wait_until,
 )
 
+from bridgelab.lab import Lab
+from bridgelab.results import Results, now
+
 pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.slow]
 
 DIGITS = ("label_efficiency", "--preset", "smoke", "--seeds", "1")
-RAY = "export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0; ~/venv/bin/ray"
-LEAVE = "~/venv/bin/ray stop --force; rm -rf /tmp/ray"
-"""What the README says of a host that leaves: Ray's autoscaler only forgets it."""
-SETTINGS = {
-    "RAY_health_check_period_ms": 1000,
-    "RAY_health_check_timeout_ms": 5000,
-    "RAY_health_check_failure_threshold": 3,
-    "AUTOSCALER_UPDATE_INTERVAL_S": 1,
-    "AUTOSCALER_HEARTBEAT_TIMEOUT_S": 10,
-    "AUTOSCALER_NODE_SSH_INTERVAL_S": 1,
-    "RAY_worker_niceness": 0,
-    "RAY_gcs_rpc_server_reconnect_timeout_s": 600,
-}
-"""Ray takes a silent host for dead after 18 s, not 65, and starts anew there after 10, not 30. Other work beside these
-tests starves no worker, and those of a host that was cut off live until it is back, however long a test takes."""
-
-
-@dataclass
-class Cluster:
-    """A head and workers, and the desk that `ray up` is called at."""
-
-    folder: Path
-    "what all hosts share"
-    desk: Host
-    head: Host
-    workers: Sequence[Host]
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "onprem.yaml"
-
-    def write(self, n_workers: int) -> None:
-        """The cluster's file: ours, but for the hosts, SETTINGS, one core a worker, and Python, which is there."""
-        config = yaml.safe_load((ROOT / "cluster/onprem.yaml").read_text())
-        addresses = [worker.address for worker in self.workers[:n_workers]]
-        config["provider"] |= {"head_ip": self.head.address, "worker_ips": addresses}
-        config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.folder / "key")}
-        link = f"ln -sfn {sys.prefix} ~/venv"
-        config["setup_commands"] = [config["setup_commands"][0], link]
-        settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
-        for key, n_cpus in (("head_start_ray_commands", 0), ("worker_start_ray_commands", 1)):
-            lines = [re.sub("ray start", f"ray start --num-cpus={n_cpus}", line) for line in config[key]]
-            config[key] = [f"export {settings}; {line}" for line in lines]
-        self.file.write_text(yaml.safe_dump(config))
-
-    def up(self, n_workers: int, *words: str) -> None:
-        """`ray up`, and the hosts that it promises."""
-        self.write(n_workers)
-        line = shlex.join(["up", "--yes", "--no-config-cache", "--disable-usage-stats", *words, str(self.file)])
-        self.desk.run(f"cd {ROOT} && {RAY} {line}", timeout_s=180)
-        self.wait_for(n_workers)
-
-    def wait_for(self, n_workers: int) -> None:
-        """Until the head and so many workers are nodes that live: Ray still counts one that died a moment ago."""
-        those, deadline = (self.head, *self.workers[:n_workers]), time.monotonic() + 240
-        while not all(host.named("raylet") for host in those) or self.n_nodes() != len(those):
-            assert time.monotonic() < deadline, self.head.run("tail -n 40 /tmp/ray/session_latest/logs/monitor.*")
-            time.sleep(1)
-
-    def n_nodes(self) -> int:
-        """How many nodes Ray counts."""
-        told = self.head.run(f"{RAY} status")
-        active = told.partition("Active:")[2].partition("Pending:")[0]
-        return sum(int(n) for n in re.findall(r"^ (\d+) ", active, re.MULTILINE))
-
-    def down(self) -> None:
-        """`ray down`, and what the README says beside it."""
-        self.desk.run(f"{RAY} down --yes {self.file}")
-        for host in (self.head, *self.workers):
-            host.run(LEAVE)
-
-    def sweep(self, folder: Path, *words: str, study: tuple[str, ...] = PLANE) -> Sweep:
-        """A sweep that is given on the head, into the folder's `lab`; all of its trials are one pack."""
-        command = ["sweep", *study, "--pack", str(N_TRIALS), "--json", "--address", "auto", *words]
-        program = f"~/venv/bin/python -c 'from bridgelab.cli import main; main()' {shlex.join(command)}"
-        folder.mkdir(exist_ok=True)
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(self.head.ssh(f"cd {folder} && {program}"), **pipes)
-
-    def drivers(self) -> list[int]:
-        return [p for p in self.head.saying("bridgelab.cli") if self.head.processes()[p][0].endswith("python")]
-
-    def trainer(self) -> tuple[Host, int]:
-        """The worker that trains, and where: nothing else that the sweep needs is on a host that may die."""
-        assert self.head.named("ray::_Shelf")
-        return next((host, pid) for host in self.workers for pid in host.named("ray::Implicit"))
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +73,10 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
     assert made.head.run("ls -d /tmp/bridgelab-* 2>/dev/null || true") == ""
 
 
-def kill(*pids: int) -> None:
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "5"))
+FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
+"""What befalls the cluster at random, and how often beside the others."""
+BALLAST = "/tmp/ballast"
 
 
 def taken_over(folder: Path) -> list[str]:
@@ -168,6 +88,14 @@ def taken_over(folder: Path) -> list[str]:
         except OSError:
             continue  # its pack ended while we looked
     return found
+
+
+def went_on_at(folder: Path) -> int:
+    """The step of the checkpoint that the pack went on from."""
+    (step,) = set(Results(Lab(folder / "lab")).read("trials")["resumed_at"].to_pylist())
+    assert step is not None
+    print(f"it went on from step {step}")
+    return int(step)
 
 
 @contextmanager
@@ -185,6 +113,7 @@ def test_a_killed_worker_costs_no_trial(cluster: Cluster, undisturbed: Path) -> 
     with timed("a worker is killed"):
         wait_until(lambda: taken_over(folder), sweep)
     assert finish(sweep)["run"] == N_TRIALS
+    assert went_on_at(folder) > 0
     assert_same(folder, undisturbed)
 
 
@@ -241,6 +170,94 @@ def test_a_host_that_is_cut_off_comes_back_and_publishes_nothing(cluster: Cluste
     assert zombie not in host.processes()
 
 
+def test_a_worker_without_room_on_its_own_disk_trains_on(cluster: Cluster, undisturbed: Path) -> None:
+    folder = cluster.folder / "full"
+    sweep = cluster.sweep(folder, *ALWAYS)
+    wait_for_progress(folder, sweep)
+    host, _ = cluster.trainer()
+    host.run(f"dd if=/dev/zero of={BALLAST} bs=1M status=none; df --output=avail /tmp | tail -n 1 | grep -qx ' *0'")
+    with timed("a worker's disk is full"):
+        wait_for_progress(folder, sweep)
+    done = finish(sweep)
+    host.run(f"rm {BALLAST}")
+    assert (done["run"], done["failed"]) == (N_TRIALS, {})
+    assert_same(folder, undisturbed)
+
+
+def files_of_packs(lab: Lab) -> list[str]:
+    time.sleep(0.2)
+    return [name for pack in lab.names("packs") for name in lab.names(f"packs/{pack}")]
+
+
+OCCUPY = """
+import sys, time, numpy, ray
+ray.init(address="auto", log_to_driver=False)
+held = [ray.get(ray.put(numpy.ones(10 << 20, numpy.uint8))) for _ in range(int(sys.argv[1]) // (10 << 20) + 1)]
+print("full", flush=True)
+time.sleep(600)
+"""
+"""Fills the object store of its node with objects that are in use: none of them can be moved to the disk."""
+
+
+def test_a_full_object_store_costs_no_trial(cluster: Cluster, undisturbed: Path) -> None:
+    folder = cluster.folder / "store"
+    program = f"{TOKEN}; ~/venv/bin/python -c {shlex.quote(OCCUPY)} {STORE_BYTES}"
+    with subprocess.Popen(cluster.head.ssh(program), stdout=subprocess.PIPE, text=True) as occupant:
+        assert occupant.stdout is not None
+        assert "full" in iter(occupant.stdout.readline, "").__next__()
+        done = finish(cluster.sweep(folder, *ALWAYS))
+        kill(*cluster.head.saying("held ="))
+    assert (done["run"], done["failed"]) == (N_TRIALS, {})
+    assert_same(folder, undisturbed)
+
+
+WRONG = """
+import time
+true = time.time
+time.time = lambda: true() + {hours} * 3600
+"""
+"""A clock that is wrong for every Python of a host: Linux has no namespace for the time of day."""
+
+
+def test_clocks_that_are_hours_apart_cost_no_trial(cluster: Cluster, undisturbed: Path) -> None:
+    """An hour before the head's, and two behind: leases are read by counters, never by clocks."""
+    for worker, hours in zip(cluster.workers, (1, -2), strict=True):
+        worker.run(f"mkdir {CLOCK}; echo {shlex.quote(WRONG.format(hours=hours))} > {CLOCK}/sitecustomize.py")
+        cluster.start_anew(worker)
+    folder = cluster.folder / "clocks"
+    sweep = cluster.sweep(folder, *ALWAYS)
+    wait_for_progress(folder, sweep)
+    kill(cluster.trainer()[1])
+    with timed("a worker is killed, and clocks are apart"):
+        wait_until(lambda: taken_over(folder), sweep)
+    assert finish(sweep)["run"] == N_TRIALS
+    ended = Results(Lab(folder / "lab")).read("trials")["finished_at"].to_pylist()
+    for worker in cluster.workers:
+        worker.run(f"rm -r {CLOCK}")
+        cluster.start_anew(worker)
+    assert all(abs((at - now()).total_seconds()) > 1800 for at in ended), "clocks were not apart"
+    assert_same(folder, undisturbed)
+
+
+def test_a_bucket_that_does_not_answer_for_a_minute_costs_no_trial(
+    cluster: Cluster, swift: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Path
+) -> None:
+    folder = cluster.folder / "bucket"
+    with buckets.served(swift, tmp_path) as port, outages.proxy(port, hosts.GATEWAY) as between:
+        for name, value in buckets.KEYS.items():
+            monkeypatch.setenv(name, value)
+        lab = Lab(f"s3://{buckets.BUCKET}/lab?scheme=http&endpoint_override={between.host}:{between.port}")
+        sweep = cluster.sweep(folder, *ALWAYS, "--lab", lab.address)
+        wait_until(lambda: any(".checkpoint" in name for name in files_of_packs(lab)), sweep)
+        for mode in ("refuses", "hangs"):
+            between.set(mode)
+            time.sleep(30)
+        between.set("passes")
+        assert finish(sweep)["run"] == N_TRIALS
+        assert between.n_refused > 2
+        assert_same(lab, undisturbed)
+
+
 def test_a_cluster_that_is_made_anew_goes_on(cluster: Cluster, undisturbed: Path) -> None:
     folder = cluster.folder / "head"
     sweep = cluster.sweep(folder, *ALWAYS)
@@ -254,6 +271,58 @@ def test_a_cluster_that_is_made_anew_goes_on(cluster: Cluster, undisturbed: Path
         wait_for_progress(folder, again)
     finish(again)
     assert_same(folder, undisturbed)
+
+
+def disturb(cluster: Cluster, sweep: Sweep, kind: str, chance: random.Random, deaths: Counter[str]) -> str:
+    """One fault of a kind; returns its kind. A pack is spared after two deaths: a fourth would be its last."""
+    chosen = [(host, pid, pack) for host, pid, pack in cluster.trainers() if deaths[pack] < 2]
+    if kind in ("worker", "raylet", "network"):
+        if not chosen:
+            return disturb(cluster, sweep, "driver", chance, deaths)
+        host, pid, _ = chance.choice(chosen)
+        deaths.update(pack for where, _, pack in cluster.trainers() if where == host)
+    if kind == "worker":
+        kill(pid)
+    elif kind == "raylet":
+        kill(*host.named("raylet"))
+    elif kind == "network":
+        host.cut_off()
+        time.sleep(chance.uniform(2, 30))
+        host.reconnect()
+    elif kind == "driver":
+        kill(*cluster.drivers())
+        sweep.communicate(timeout=60)
+    else:
+        kill(*cluster.head.processes())
+        sweep.communicate(timeout=60)
+        cluster.head.run("rm -rf /tmp/bridgelab-* /tmp/ray")
+        cluster.up(2)
+    return kind
+
+
+@pytest.mark.timeout(7200)
+def test_a_sweep_among_random_faults_of_hosts_is_the_undisturbed_one(cluster: Cluster, tmp_path: Path) -> None:
+    """CHAOS_SEED chooses the faults, CHAOS_KILLS how many there are."""
+    chance, met, folder = random.Random(SEED), Counter[str](), cluster.folder / "chaos"
+    study = (*PLANE[:3], "--preset", "desk", "--seeds", str(2 + N_FAULTS // 2))
+    n_trials = finish(start(tmp_path, study=study), timeout_s=1800)["run"]
+
+    def begin() -> Sweep:
+        return cluster.sweep(folder, *ALWAYS, "--pack", str(PACK), study=study)
+
+    sweep, deaths, began = begin(), Counter[str](), time.monotonic()
+    while met.total() < N_FAULTS and progressed(folder, sweep, chance.uniform(0.3, 4.0)):
+        kind = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
+        met[kind := disturb(cluster, sweep, kind, chance, deaths)] += 1
+        print(f"{time.monotonic() - began:.0f} s: {kind}", flush=True)
+        if sweep.poll() is not None:
+            sweep, deaths = begin(), Counter[str]()
+    done = finish(sweep, timeout_s=1800)
+    print(f"seed {SEED}: {dict(met)}, {n_trials} trials, {time.monotonic() - began:.0f} s")
+    assert met.total() == N_FAULTS, "the sweep came to its end before all of them"
+    assert done["failed"] == {}
+    assert_same(folder, tmp_path)
+    cluster.wait_for(2)
 
 
 def test_a_cluster_shrinks_and_trains_the_digits_and_goes_without_a_trace(cluster: Cluster, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ for i in "${!kept[@]}"; do
     mount --rbind "${kept[i]}" "/mnt/$i"
 done
 for place in /tmp /run /dev/shm ~root; do
-    mount -t tmpfs -o mode=1777 none "$place"
+    mount -t tmpfs -o mode=1777,size=1g none "$place"
 done
 for i in "${!kept[@]}"; do
     if [ ! -e "${kept[i]}" ]; then

@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TOOLS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen", "rsync")
 BRIDGE, NETWORK = "brlab", "10.77.0"
+GATEWAY = f"{NETWORK}.1"
+"""This machine, as the hosts see it."""
 SSH = ("ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
 
 
@@ -88,7 +90,7 @@ def hosts(folder: Path, names: Iterable[str]) -> Iterator[list[Host]]:
     with ExitStack() as stack:
         command("ip", "link", "add", BRIDGE, "type", "bridge")
         stack.callback(command, "ip", "link", "del", BRIDGE)
-        command("ip", "addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
+        command("ip", "addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
         command("ip", "link", "set", BRIDGE, "up")
         made = [stack.enter_context(_host(name, number, folder)) for number, name in enumerate(names, 10)]
         for host in made:

@@ -1,4 +1,4 @@
-"""A proxy on loopback before an HTTP server, which can stop to answer, or answer nothing but 503."""
+"""A proxy before an HTTP server of this machine, which can stop to answer, or answer nothing but 503."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,8 @@ REQUEST = re.compile(rb"([A-Z]+) (\S+) HTTP/1.1\r\n")
 class Proxy:
     """Passes connections on to a port; those that are open are cut when the mode changes."""
 
-    def __init__(self, to_port: int) -> None:
-        self.port, self.n_refused = 0, 0
+    def __init__(self, to_port: int, host: str) -> None:
+        self.host, self.port, self.n_refused = host, 0, 0
         self.asked: list[tuple[str, str]] = []
         "method and path of what was passed on"
         self._to_port, self._mode = to_port, "passes"
@@ -44,7 +44,7 @@ class Proxy:
             writer.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connect, HOST, 0)
+        server = await asyncio.start_server(self._connect, self.host, 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._ended.wait()
@@ -83,9 +83,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy(to_port: int) -> Iterator[Proxy]:
-    """A proxy while the block runs."""
-    one = Proxy(to_port)
+def proxy(to_port: int, host: str = HOST) -> Iterator[Proxy]:
+    """A proxy at an address of this machine, while the block runs."""
+    one = Proxy(to_port, host)
     one.start()
     try:
         yield one

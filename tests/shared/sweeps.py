@@ -133,20 +133,31 @@ def progress(folder: Path) -> set[object]:
     return seen
 
 
+def progressed(folder: Path, sweep: Sweep, delay_s: float) -> bool:
+    """Waits for progress, and somewhat longer; whether the sweep still runs."""
+    before, seen_at = progress(folder), None
+    while sweep.poll() is None and (seen_at is None or time.monotonic() - seen_at < delay_s):
+        if seen_at is None and progress(folder) - before:
+            seen_at = time.monotonic()
+        time.sleep(0.01)
+    return sweep.poll() is None
+
+
 def wait_for_progress(folder: Path, sweep: Sweep) -> None:
     """Watches until a pack has taken steps that it had not taken when this began."""
     before = progress(folder)
     wait_until(lambda: progress(folder) - before, sweep)
 
 
-def rows(folder: Path, table: str) -> list[str]:
+def rows(lab: Lab, table: str) -> list[str]:
     """The rows of a table as text, sorted, without what may differ."""
-    found, columns = Results(Lab(folder / "lab")).read(table), COMPARED[table]
+    found, columns = Results(lab).read(table), COMPARED[table]
     return sorted(map(str, (found.select(columns) if columns else found).to_pylist()))
 
 
-def assert_same(folder: Path, undisturbed: Path) -> None:
+def assert_same(folder: Path | Lab, undisturbed: Path) -> None:
     """Every row is the undisturbed sweep's, and no pack is left."""
+    lab = folder if isinstance(folder, Lab) else Lab(folder / "lab")
     for table in COMPARED:
-        assert rows(folder, table) == rows(undisturbed, table), table
-    assert not list((folder / "lab/packs").glob("[!.]*"))
+        assert rows(lab, table) == rows(Lab(undisturbed / "lab"), table), table
+    assert lab.names("packs") == []
