@@ -6,24 +6,22 @@ bridge and a pack of them. Shapes: B batch, D latent, S shared, P directions, C 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import Function, once_differentiable
 from torch.nn import functional as F
 
 from ..config import UNLABELLED
 
+Distance = Literal["squared", "root", "absolute"]
+
 
 def squared_error(z_BD: Tensor, z_hat_BD: Tensor) -> Tensor:
     """||z - g(z')||^2, summed over dimensions: (...)."""
-    return _squared_difference(z_BD, z_hat_BD) / z_BD.shape[-2]
-
-
-def _squared_difference(one_NM: Tensor, other_NM: Tensor) -> Tensor:
-    """The sum of squared differences, (...). In this form its gradient is one pass over the memory."""
-    return F.mse_loss(one_NM, other_NM, reduction="none").sum((-2, -1))
+    return F.mse_loss(z_BD, z_hat_BD, reduction="none").sum((-2, -1)) / z_BD.shape[-2]
 
 
 def l2_weight(reconstruction: Literal["sum", "half_sum", "mean"], n_dims: int) -> float:
@@ -33,69 +31,134 @@ def l2_weight(reconstruction: Literal["sum", "half_sum", "mean"], n_dims: int) -
 
 def kl(mu_BS: Tensor, sigma_BS: Tensor) -> Tensor:
     """KL(q(z'|z, d) || N(0, I)), summed over dimensions: (...)."""
-    return (0.5 * (mu_BS.square() + sigma_BS.square() - 1) - sigma_BS.log()).sum((-2, -1)) / mu_BS.shape[-2]
+    kl_: Tensor = _KL.apply(mu_BS, sigma_BS)
+    return kl_ / mu_BS.shape[-2]
 
 
-def sliced_wasserstein(
-    a_BS: Tensor, b_BS: Tensor, directions_PS: Tensor, distance: Literal["squared", "root", "absolute"]
-) -> Tensor:
+class _KL(Function):
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, sigma: Tensor) -> Tensor:
+        ctx.save_for_backward(mu, sigma)
+        return (0.5 * (mu.square() + sigma.square() - 1) - sigma.log()).sum((-2, -1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_kl: Tensor) -> tuple[Tensor, Tensor]:
+        mu, sigma = ctx.saved_tensors
+        d = d_kl[..., None, None]
+        return mu * d, (sigma - sigma.reciprocal()) * d
+
+
+def sliced_wasserstein(a_BS: Tensor, b_BS: Tensor, directions_PS: Tensor, distance: Distance) -> Tensor:
     """SWD of two samples: (...).
 
     Along each unit vector the optimal pairing is monotone, so the 1-D distance is that of the sorted
     projections: W2 squared, its root, or the mean absolute difference.
     """
-    projected_PX = directions_PS @ torch.cat([a_BS, b_BS], dim=-2).mT
-    a_PB, b_PB = sort(projected_PX.reshape(*projected_PX.shape[:-1], 2, -1)).unbind(-2)
+    swd: Tensor = _SlicedWasserstein.apply(torch.stack([a_BS, b_BS], dim=-3), directions_PS, distance)
+    return swd
+
+
+class _SlicedWasserstein(Function):
+    """Of samples (..., 2, B, S). The gradient comes with the value: all that it needs is in the cache just then."""
+
+    @staticmethod
+    def forward(ctx: Any, samples: Tensor, directions: Tensor, distance: Distance) -> Tensor:
+        projected_PX = directions @ samples.flatten(-3, -2).mT
+        projected_P2B = projected_PX.view(*projected_PX.shape[:-1], 2, -1)
+        if samples.ndim > 3 and samples.device.type == "cpu":
+            of_each = [_of_pairs(one, distance) for one in projected_P2B]
+            swd, gradient_P2B = (torch.stack(found) for found in zip(*of_each, strict=True))
+        else:
+            swd, gradient_P2B = _of_pairs(projected_P2B, distance)
+        gradient_XS = (directions.mT @ gradient_P2B.flatten(-2)).mT  # the other way round it takes four times as long
+        ctx.gradient = gradient_XS.reshape(samples.shape)
+        return swd
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_swd: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.gradient * d_swd[..., None, None, None], None, None
+
+
+def _of_pairs(x_P2B: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
+    """The mean distance (...) of what is sorted along P directions, and its gradient (..., P, 2, B)."""
+    values_P2B, order_P2B = sort(x_P2B)
+    a_PB, b_PB = values_P2B.unbind(-2)
+    swd, gradient_PB = _mean_distance(a_PB - b_PB, distance)
+    gradient_P2B = torch.stack([gradient_PB, -gradient_PB], dim=-2)
+    return swd, values_P2B.scatter_(-1, order_P2B, gradient_P2B)
+
+
+def _mean_distance(difference_PB: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
+    """Over directions, and its gradient."""
+    n = difference_PB.shape[-2] * difference_PB.shape[-1]
     if distance == "absolute":
-        return (a_PB - b_PB).abs().mean((-2, -1))
+        return difference_PB.abs().mean((-2, -1)), difference_PB.sign() / n
     if distance == "root":
-        w2_squared_P = (a_PB - b_PB).square().mean(-1)
-        return (w2_squared_P + 1e-12).sqrt().mean(-1)  # the root has no gradient at 0
-    return _squared_difference(a_PB, b_PB) / (a_PB.shape[-2] * a_PB.shape[-1])
+        root_P1 = (difference_PB.square().mean(-1, keepdim=True) + 1e-12).sqrt()  # the root has no gradient at 0
+        return root_P1.mean((-2, -1)), difference_PB / (n * root_P1)
+    return difference_PB.square().mean((-2, -1)), difference_PB * (2 / n)
+
+
+def sort(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The finite values x sorted along the last axis, and where each one was. Positions alone decide ties."""
+    if x.device.type != "cpu":
+        values, order = x.sort(stable=True)
+        return values, order
+    # A float32 leaves 29 bits of a float64 empty. With its position in them numpy, which sorts floats by vectors and so
+    # twenty times as fast as torch, needs to return nothing else; to round to float32 takes the position away again.
+    keys = x.double()
+    order = keys.view(torch.int64)
+    order |= _positions(x.shape[-1])
+    keys.numpy().sort(axis=-1)
+    return keys.float(), order.bitwise_and_(0xFFFFFF)
+
+
+@functools.cache
+def _positions(n: int) -> Tensor:
+    return torch.arange(n)
 
 
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x), to the 6e-8 that float32 has beside 1; several times as fast on a CPU as torch's."""
-    return torch.log(1 + torch.exp(-x.abs())) + torch.relu(x)
+    positive: Tensor = _Softplus.apply(x)
+    return positive
+
+
+class _Softplus(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.abs().neg_().exp_().add_(1).log_().add_(torch.relu(x))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_positive: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return torch.sigmoid(x).mul_(d_positive)
 
 
 def cross_entropy(logits_BC: Tensor, labels_B: Tensor) -> Tensor:
     """H(f(z'), y) averaged over the labelled samples; 0, not nan, where there is none: (...)."""
-    labelled_B = labels_B != UNLABELLED
-    index_1B = labels_B.clamp(min=0).unsqueeze(-2)
-    log_p_CB = torch.log_softmax(logits_BC.mT.contiguous(), -2)  # a few classes in a row would be slow
-    nll_B = -log_p_CB.gather(-2, index_1B).squeeze(-2)
-    return (nll_B * labelled_B).sum(-1) / labelled_B.sum(-1).clamp(min=1)
+    mean: Tensor = _CrossEntropy.apply(logits_BC, labels_B)
+    return mean
 
 
-def sort(x: Tensor) -> Tensor:
-    """x sorted along its last axis, ties in their order, with gradients."""
-    sorted_x: Tensor = _Sort.apply(x)
-    return sorted_x
-
-
-class _Sort(torch.autograd.Function):
+class _CrossEntropy(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        order = _stable_order(x) if x.device.type == "cpu" else x.argsort(stable=True)
-        ctx.save_for_backward(order)
-        return x.gather(-1, order)
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        is_labelled = labels != UNLABELLED
+        weight_1B = (is_labelled / is_labelled.sum(-1, keepdim=True).clamp(min=1)).unsqueeze(-2)
+        label_1B = labels.clamp(min=0).unsqueeze(-2)
+        log_p_CB = torch.log_softmax(logits.mT.contiguous(), -2)  # a few classes in a row would be slow
+        ctx.save_for_backward(log_p_CB, label_1B, weight_1B)
+        return -(log_p_CB.gather(-2, label_1B) * weight_1B).sum((-2, -1))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_sorted: Tensor) -> Tensor:
-        (order,) = ctx.saved_tensors
-        return torch.empty_like(d_sorted).scatter_(-1, order, d_sorted)
-
-
-def _stable_order(x: Tensor) -> Tensor:
-    """The stable argsort of float32 on a CPU, twenty times as fast as torch's.
-
-    A float's bits, with the negative ones flipped, order like the float; with the position below them
-    one sort of integers orders values and breaks ties by position.
-    """
-    bits = x.contiguous().view(torch.int32)
-    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
-    keys.bitwise_left_shift_(20).bitwise_or_(torch.arange(x.shape[-1]))
-    keys.numpy().sort(axis=-1)  # numpy sorts integers by vectors
-    return keys.bitwise_and_(0xFFFFF)
+    def backward(ctx: Any, d_mean: Tensor) -> tuple[Tensor, None]:
+        log_p_CB, label_1B, weight_1B = ctx.saved_tensors
+        d_CB = log_p_CB.exp()
+        d_CB.scatter_add_(-2, label_1B, d_CB.new_full((), -1.0).expand(label_1B.shape))  # p - y
+        return d_CB.mul_(weight_1B * d_mean[..., None, None]).mT, None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import Function, once_differentiable
 from torch.nn import functional as F
 
 from ..config import BridgeConfig
@@ -81,13 +83,13 @@ class StackedBridges:
         for i in range(self.depth):
             block = f"{name}.{i}"
             h_KRH = self._normalised(block, h_KRH) if self.batch_norm else self._affine(block, h_KRH, relu=True)
-        delta, gate = self._affine(f"{name}.head", h_KRH).float().chunk(2, dim=-1)
-        g = torch.sigmoid(gate)
-        if self.any_linear:
-            g = torch.where(self.linear_K11, 1.0, g)
+        delta_and_gate = self._affine(f"{name}.head", h_KRH).float()
         skip = self._affine(f"{name}.skip", x_KRI).float()
-        mixed = torch.lerp(skip, delta, g)  # (1 - g) * skip + g * delta
-        return torch.where(self.residual_K11, skip + delta, mixed) if self.any_residual else mixed
+        mixed: Tensor = _Mixed.apply(skip, delta_and_gate, self.linear_K11 if self.any_linear else None)
+        if not self.any_residual:
+            return mixed
+        delta, _ = delta_and_gate.chunk(2, dim=-1)
+        return torch.where(self.residual_K11, skip + delta, mixed)
 
     def _normalised(self, block: str, x_KRI: Tensor) -> Tensor:
         """A layer of batch norm: its bias comes after the statistics."""
@@ -107,6 +109,31 @@ class StackedBridges:
     def _gradient_of(self, block: str) -> Gradient:
         assert self.gradients is not None
         return Gradient(self.gradients[f"{block}.weight"], self.gradients[f"{block}.bias"])
+
+
+class _Mixed(Function):
+    """(1 - g) * skip + g * delta with g = sigmoid(gate), or 1 where the head is linear."""
+
+    @staticmethod
+    def forward(ctx: Any, skip: Tensor, delta_and_gate: Tensor, linear_K11: Tensor | None) -> Tensor:
+        delta, gate = delta_and_gate.chunk(2, dim=-1)
+        g = torch.sigmoid(gate)
+        if linear_K11 is not None:
+            g = torch.where(linear_K11, 1.0, g)
+        ctx.save_for_backward(skip, delta_and_gate, g)
+        return torch.lerp(skip, delta, g)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_mixed: Tensor) -> tuple[Tensor, Tensor, None]:
+        skip, delta_and_gate, g = ctx.saved_tensors
+        delta, _ = delta_and_gate.chunk(2, dim=-1)
+        d_delta_and_gate = torch.empty_like(delta_and_gate)
+        d_delta, d_gate = d_delta_and_gate.chunk(2, dim=-1)
+        torch.mul(d_mixed, g, out=d_delta)
+        d_skip = d_mixed - d_delta
+        torch.sub(delta, skip, out=d_gate).mul_(g).mul_(d_skip)
+        return d_skip, d_delta_and_gate, None
 
 
 @torch.no_grad()

@@ -83,26 +83,62 @@ def test_every_term_takes_leading_axes() -> None:
 
 @given(
     hnp.arrays(
-        "float32", st.tuples(st.integers(1, 3), st.integers(1, 40)), elements=st.floats(width=32, allow_nan=False)
+        "float32",
+        st.tuples(st.integers(1, 3), st.integers(1, 40)),
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
     )
 )
-def test_the_fast_sort_is_torchs_stable_sort(values) -> None:
+def test_the_fast_sort_is_torchs_and_says_where_each_value_was(values) -> None:
     x = torch.from_numpy(values)
-    assert torch.equal(sort(x), x.sort(stable=True).values)
+    found, order = sort(x)
+    assert torch.equal(found, x.sort().values)
+    assert torch.equal(found, x.gather(-1, order))
+    assert torch.equal(order.sort().values, torch.arange(x.shape[-1]).expand_as(x))
 
 
-def test_the_sort_breaks_ties_by_position(device: str) -> None:
-    x = torch.tensor([[1.0, -2.0, 1.0, -2.0, 0.0]], device=device).requires_grad_()
-    sort(x)[0, 0].backward()
-    assert x.grad.tolist() == [[0.0, 1.0, 0.0, 0.0, 0.0]]
+def as_written(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor, distance: str) -> torch.Tensor:
+    """The SWD by torch's own operations, whose gradients autograd makes."""
+    a_PB, b_PB = (torch.sort(directions @ z.mT).values for z in (a, b))
+    if distance == "absolute":
+        return (a_PB - b_PB).abs().mean((-2, -1))
+    squared_P = (a_PB - b_PB).square().mean(-1)
+    return (squared_P if distance == "squared" else (squared_P + 1e-12).sqrt()).mean(-1)
 
 
-def test_the_sort_has_the_gradients_of_torchs(device: str) -> None:
-    x, weights = (normal(3, 7, 40, seed=seed).to(device) for seed in (0, 1))
-    ours, theirs = (x.clone().requires_grad_() for _ in range(2))
-    (sort(ours) * weights).sum().backward()
-    (torch.sort(theirs).values * weights).sum().backward()
-    assert torch.equal(ours.grad, theirs.grad)
+def gradients(function, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """A function's values, and the gradients of their weighted sum."""
+    given = [one.clone().requires_grad_() for one in inputs]
+    values = function(*given)
+    weights = normal(values.numel(), seed=9).to(values.device).view_as(values)
+    return values.detach(), *torch.autograd.grad((values * weights).sum(), given)
+
+
+@pytest.mark.parametrize("distance", ["squared", "root", "absolute"])
+@pytest.mark.parametrize("members", [(), (3,)])
+def test_the_swd_has_the_gradients_of_its_equation(device: str, distance: str, members: tuple[int, ...]) -> None:
+    a, b = (normal(*members, 40, 3, seed=seed).to(device) for seed in (0, 1))
+    directions = F.normalize(normal(*members, 7, 3, seed=2), dim=-1).to(device)
+    ours = gradients(lambda a, b: sliced_wasserstein(a, b, directions, distance), a, b)
+    torch.testing.assert_close(ours, gradients(lambda a, b: as_written(a, b, directions, distance), a, b))
+
+
+def test_the_other_terms_have_the_gradients_of_their_equations(device: str) -> None:
+    mu, sigma, logits = (normal(3, 8, 4, seed=seed).to(device) for seed in (0, 1, 2))
+    labels = torch.tensor([[1, UNLABELLED, 3, 0, UNLABELLED, 3, 2, 2], [0] * 8, [UNLABELLED] * 8], device=device)
+
+    def kl_as_written(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return (0.5 * (mu.square() + sigma.square() - 1) - sigma.log()).sum(-1).mean(-1)
+
+    def cross_entropy_as_written(logits: torch.Tensor) -> torch.Tensor:
+        of_each = F.cross_entropy(logits.mT, labels, ignore_index=UNLABELLED, reduction="none").sum(-1)
+        return of_each / (labels != UNLABELLED).sum(-1).clamp(min=1)
+
+    for ours, written, inputs in (
+        (kl, kl_as_written, (mu, sigma.exp())),
+        (lambda logits: cross_entropy(logits, labels), cross_entropy_as_written, (logits,)),
+        (softplus, F.softplus, (10 * mu,)),
+    ):
+        torch.testing.assert_close(gradients(ours, *inputs), gradients(written, *inputs), rtol=1e-5, atol=1e-6)
 
 
 def test_the_softplus_is_torchs() -> None:
@@ -110,6 +146,7 @@ def test_the_softplus_is_torchs() -> None:
     torch.testing.assert_close(softplus(x), F.softplus(x), rtol=1e-6, atol=1.2e-7)
 
 
-def test_infinities_sort_to_the_ends() -> None:
-    x = torch.tensor([[math.inf, 0.0, -math.inf]])
-    assert sort(x).tolist() == [[-math.inf, 0.0, math.inf]]
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_the_swd_of_what_is_not_finite_is_not_finite(bad: float) -> None:
+    a, directions = torch.tensor([[0.0], [bad], [1.0]]), torch.tensor([[1.0]])
+    assert not sliced_wasserstein(a, torch.zeros(3, 1), directions, "squared").isfinite()
