@@ -21,9 +21,11 @@ import json
 import multiprocessing as mp
 import os
 import platform
+import queue
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
@@ -34,7 +36,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridgelab.bridge import losses
-from bridgelab.bridge.losses import kl, squared_error
+from bridgelab.bridge.losses import squared_error
 from bridgelab.bridge.model import Batch, BridgingVAE
 from bridgelab.bridge.pack import Member, Pack, initial_weights
 from bridgelab.bridge.products import Affine, Gradient
@@ -143,7 +145,8 @@ def domain_by_domain(module: BridgingVAE, batch: Callable[[], tuple[Tensor, Tens
         z, labels = batch()
         mu, sigma = module.encode(z, side)
         shared.append(mu + sigma * normal(BATCH, SHARED))
-        loss = loss + squared_error(z, module.decode(shared[-1], side)) / z.shape[-1] + c.beta_kl * kl(mu, sigma)
+        kl = (0.5 * (mu.square() + sigma.square() - 1) - sigma.log()).sum(-1).mean()
+        loss = loss + squared_error(z, module.decode(shared[-1], side)) / z.shape[-1] + c.beta_kl * kl
         loss = loss + c.beta_cls * F.cross_entropy(module.classifier(shared[-1]), labels)
     directions = F.normalize(normal(DIRECTIONS, SHARED), dim=-1)
     a, b = (torch.sort(directions @ z.T).values for z in shared)
@@ -153,7 +156,7 @@ def domain_by_domain(module: BridgingVAE, batch: Callable[[], tuple[Tensor, Tens
 def merged(module: BridgingVAE, batch: Callable[[], tuple[Tensor, Tensor]], normal: Draw) -> Tensor:
     """The reference module's own loss: the rows of both domains at once."""
     sides = [Batch(z, normal(BATCH, SHARED), None, labels) for z, labels in (batch(), batch())]
-    with mock.patch.object(losses, "sort", lambda x: torch.sort(x).values):
+    with mock.patch.object(losses, "sort", torch.sort):
         return module.loss(*sides, F.normalize(normal(DIRECTIONS, SHARED), dim=-1))
 
 
@@ -232,6 +235,16 @@ def plain_with_all_threads(shape: str, seconds: float, out: Any) -> None:
     out.put(seconds_of(lambda: next(one), n, "cpu"))
 
 
+def told_by(processes: Sequence[Any], out: Any) -> Any:
+    """The next thing that one of them puts. A benchmark without an answer ends."""
+    while True:
+        try:
+            return out.get(timeout=1)
+        except queue.Empty:
+            if any(process.exitcode for process in processes):
+                sys.exit("a process of the benchmark failed; it has said why")
+
+
 def measure(shape: str, precision: str, seconds: float, blocks: int, device: str, size: int | None) -> dict[str, Any]:
     context, n = mp.get_context("spawn"), 1 if device == "cuda" else os.cpu_count() or 1
     size = size or (MEMBERS_ON_A_GPU[shape] if device == "cuda" else SHAPES[shape][1])
@@ -240,14 +253,14 @@ def measure(shape: str, precision: str, seconds: float, blocks: int, device: str
     processes = [context.Process(target=worker, args=(*arguments, place, meet, out)) for place in range(n)]
     for process in processes:
         process.start()
-    found = [times for _ in processes for times in out.get()]
+    found = [times for _ in processes for times in told_by(processes, out)]
     for process in processes:
         process.join()
     threads_gain = 1.0
     if device == "cpu" and n > 1:  # one process with all threads, where that is the better plain way
         process = context.Process(target=plain_with_all_threads, args=(shape, seconds, out))
         process.start()
-        threads_gain = max(1.0, statistics.median(t["plain"] for t in found) / n / out.get())
+        threads_gain = max(1.0, statistics.median(t["plain"] for t in found) / n / told_by([process], out))
         process.join()
     ratios = sorted(t["plain"] / t["packed"] / threads_gain for t in found)
 
