@@ -76,7 +76,7 @@ def cautions(run: Run) -> list[str]:
             "Seeds are crossed, so replicates share base models, label draws and bridge seeds: intervals over them are "
             "narrower than those over new ones, and p-values smaller. The split of variance is what to read."
         )
-    said += [f"{line[0].upper()}{line[1:]}." for line in tables.excluded(run)]
+    said += [f"{line[0].upper()}{line[1:]}." for line in (*tables.mixed(run), *tables.excluded(run))]
     return said + ([] if run.frozen is None else [frozen(run)])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -100,7 +101,7 @@ def footnote(run: Run) -> str:
     text += _fid_footnote(summary) if set(SHOWN_FID) & set(shown(run)) else ""
     if (of_shown["n"] < of_shown["n_planned"]).any():
         text += "; n/planned where trials failed, are left out or are still to run"
-    return text + _base_footnote(run, of_shown) + "".join(f"; {line}" for line in excluded(run))
+    return text + _base_footnote(run, of_shown) + "".join(f"; {line}" for line in (*mixed(run), *excluded(run)))
 
 
 def _base_footnote(run: Run, shown: pd.DataFrame) -> str:
@@ -116,6 +117,23 @@ def _base_footnote(run: Run, shown: pd.DataFrame) -> str:
     widest = max(over_base.to_dict("records"), key=lambda row: row["base_high"] - row["base_low"])
     interval = f"[{number(widest['base_low'])}, {number(widest['base_high'])}]"
     return f"{text}; over base models {SHOWN[metric]} of '{widest['arm_name']}' is within {interval}, the widest"
+
+
+def mixed(run: Run) -> list[str]:
+    """A line where arms were trained on more than one kind of device: a CPU and a GPU draw other random numbers."""
+    done = run.members[run.members["state"] == "COMPLETE"].drop_duplicates(["arm_name", "trial_id"])
+    by_arm = done.groupby("arm_name", sort=False, observed=True)["device"]
+    counts = {str(arm): Counter(map(str, devices.dropna())) for arm, devices in by_arm}
+    of_all = set().union(*counts.values())
+    if len(of_all) < 2:
+        return []
+    usual = counts.get(run.reference, Counter())
+    told = [
+        f"{arm} ({', '.join(f'{n} on {kind}' for kind, n in sorted(count.items()))})"
+        for arm, count in counts.items()
+        if len(count) > 1 or set(count) != set(usual)
+    ]
+    return [f"devices are mixed, and pairs across them share no random draws: {', '.join(told)}"]
 
 
 def excluded(run: Run) -> list[str]:

@@ -6,6 +6,7 @@ import analysis
 from analysis.sections import cautions
 from bridgelab import declarations
 from bridgelab.replicates import Crossed
+from bridgelab.results import Results
 
 
 def flat(arm: str, replicate: int, metric: str) -> float:
@@ -83,3 +84,15 @@ def test_skewed_replicates_have_the_studentized_interval_marked(lab, fill) -> No
     assert row["interval"] == "studentized"
     assert row["interval_low"] < row["ci_low"]
     assert "]*" in analysis.render(run)
+
+
+def test_arms_of_more_than_one_kind_of_device_are_named_in_table_and_report(lab, fill) -> None:
+    fill("component_ablation", flat, n_replicates=8)
+    trials = Results(lab).read("trials").to_pylist()
+    arm_of = {row["trial_id"]: row["arm_name"] for row in Results(lab).read("members").to_pylist()}
+    of_vanilla = [row for row in trials if arm_of[row["trial_id"]] == "vanilla"]
+    Results(lab).write("trials", "again", [row | {"attempt": 1, "device": "cuda"} for row in of_vanilla[:3]])
+    run = analysis.read_run(lab, "component_ablation")
+    said = "evices are mixed, and pairs across them share no random draws: vanilla (5 on cpu, 3 on cuda)"
+    assert said in analysis.render(run)
+    assert f"D{said}." in cautions(run)
