@@ -227,7 +227,7 @@ def test_a_node_without_the_keys_says_so_before_anything_trains(lab: Lab, monkey
     assert "ACCESS_DENIED" in (_probe_task(lab.address, ".probe", "node") or "")
 
 
-OUTAGE_S = 60
+OUTAGE_S = 24
 DIGITS = ("label_efficiency", "--preset", "smoke", "--seeds", "1")
 
 

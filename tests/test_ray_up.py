@@ -73,7 +73,7 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
     assert made.head.run("ls -d /tmp/bridgelab-* 2>/dev/null || true") == ""
 
 
-SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "5"))
+SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "4"))
 FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
 """What befalls the cluster at random, and how often beside the others."""
 BALLAST = "/tmp/ballast"
@@ -273,6 +273,21 @@ def test_a_cluster_that_is_made_anew_goes_on(cluster: Cluster, undisturbed: Path
     assert_same(folder, undisturbed)
 
 
+def test_a_cluster_shrinks_and_trains_the_digits_and_goes_without_a_trace(cluster: Cluster, tmp_path: Path) -> None:
+    alone = start(tmp_path, study=DIGITS)
+    cluster.up(1, "--no-restart")
+    cluster.workers[1].run(LEAVE)
+    assert not cluster.workers[1].named("raylet")
+    done = finish(cluster.sweep(cluster.folder / "digits", study=DIGITS))
+    assert (done["run"], done["failed"]) == (6, {})
+    assert finish(alone)["run"] == 6
+    assert_same(cluster.folder / "digits", tmp_path)
+    cluster.down()
+    for host in (cluster.head, *cluster.workers):
+        assert not host.saying("/ray/"), host.processes()
+        assert host.run("ls -d /tmp/*ray* /tmp/bridgelab-* /dev/shm/* 2>/dev/null | grep -v ray_ssh || true") == ""
+
+
 def disturb(cluster: Cluster, sweep: Sweep, kind: str, chance: random.Random, deaths: Counter[str]) -> str:
     """One fault of a kind; returns its kind. A pack is spared after two deaths: a fourth would be its last."""
     chosen = [(host, pid, pack) for host, pid, pack in cluster.trainers() if deaths[pack] < 2]
@@ -306,6 +321,7 @@ def test_a_sweep_among_random_faults_of_hosts_is_the_undisturbed_one(cluster: Cl
     chance, met, folder = random.Random(SEED), Counter[str](), cluster.folder / "chaos"
     study = (*PLANE[:3], "--preset", "desk", "--seeds", str(4 + N_FAULTS))
     n_trials = finish(start(tmp_path, study=study), timeout_s=1800)["run"]
+    cluster.up(2)
 
     def begin() -> Sweep:
         return cluster.sweep(folder, *ALWAYS, "--pack", str(PACK), study=study)
@@ -323,18 +339,3 @@ def test_a_sweep_among_random_faults_of_hosts_is_the_undisturbed_one(cluster: Cl
     assert_same(folder, tmp_path)
     assert met.total() == N_FAULTS, "the sweep came to its end before all of them"
     cluster.wait_for(2)
-
-
-def test_a_cluster_shrinks_and_trains_the_digits_and_goes_without_a_trace(cluster: Cluster, tmp_path: Path) -> None:
-    alone = start(tmp_path, study=DIGITS)
-    cluster.up(1, "--no-restart")
-    cluster.workers[1].run(LEAVE)
-    assert not cluster.workers[1].named("raylet")
-    done = finish(cluster.sweep(cluster.folder / "digits", study=DIGITS))
-    assert (done["run"], done["failed"]) == (6, {})
-    assert finish(alone)["run"] == 6
-    assert_same(cluster.folder / "digits", tmp_path)
-    cluster.down()
-    for host in (cluster.head, *cluster.workers):
-        assert not host.saying("/ray/"), host.processes()
-        assert host.run("ls -d /tmp/*ray* /tmp/bridgelab-* /dev/shm/* 2>/dev/null | grep -v ray_ssh || true") == ""
