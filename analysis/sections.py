@@ -333,7 +333,7 @@ def failures(run: Run, number: int) -> str:
         parts.append(f'<p class="bad">{n_missing} trials have not run yet.</p>')
     if len(failed):
         by_class = ", ".join(f"{name} {n}" for name, n in failed["failure_class"].astype(str).value_counts().items())
-        last = failed["failure_text"].str.strip().str.split("\n").str[-1]
+        last = failed["failure_text"].astype(object).fillna("").astype(str).str.strip().str.split("\n").str[-1]
         shown = failed.assign(text=last)[["trial_id", "arm_name", "replicate", "failure_class", "text"]]
         head = ["trial", "arm", "replicate", "class", "what happened"]
         parts += [f"<p>By class: {text(by_class)}.</p>", table("", [head, *shown.astype(str).to_numpy().tolist()])]

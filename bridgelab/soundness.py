@@ -134,6 +134,7 @@ OF_A_STUDY: Mapping[str, Kind] = {
 FORMS: Mapping[tuple[str, str], Callable[[str], None]] = {
     ("members", "definition"): _definition,
     ("members", "arm"): _mapping_of_values,
+    ("trials", "versions"): _mapping_of_values,
     ("proposals", "definition"): _search,
     ("proposals", "parameters"): _mapping_of_values,
 }
