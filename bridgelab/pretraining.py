@@ -39,6 +39,8 @@ class Pretraining:
     "temporary, of Ray"
     workers: int
     "that share each model"
+    slots: int
+    "how many workers there is room for, on the cluster as large as it may grow"
     every_s: float
     "between two checkpoints"
     device: str
@@ -52,29 +54,59 @@ class Pretraining:
 def make_models(wanted: Pretraining) -> Iterator[ModelSpec]:
     """Makes models and their latents; yields each spec when it is done.
 
-    With one worker each, they train side by side, one a core, or MODELS_A_GPU on each GPU; with several,
-    each of which has a core or a GPU, one after the other. Each keeps checkpoints in the lab, from which
-    whoever makes it next goes on. Raises ModelError for one that does not train.
+    They train side by side: with one worker each, one a core, or MODELS_A_GPU on each GPU; with several,
+    each of which has a core or a GPU, as many groups of them as there is room for. Each keeps checkpoints
+    in the lab, from which whoever makes it next goes on. Raises ModelError for one that does not train.
     """
-    if wanted.workers == 1:
-        yield from _side_by_side(wanted)
-        return
-    address, every_s, files = wanted.lab.address, wanted.every_s, wanted.study.domain_files
-    for spec in wanted.judges:
-        asked = (address, spec, wanted.by_data(spec.data_id), every_s, files)
-        _share(wanted.folder, wanted.workers, wanted.device, f"judge-{spec.model_id}", _judge_loop, asked)
-        yield spec
-    for job in wanted.jobs:
-        samples = wanted.samples[job.spec.domain, job.side]
-        _share(
-            wanted.folder,
-            wanted.workers,
-            wanted.device,
-            f"base-{job.spec.model_id}",
-            _base_model_loop,
-            (address, job, samples, every_s, files),
-        )
-        yield job.spec
+    yield from _side_by_side(wanted) if wanted.workers == 1 else _in_groups(wanted)
+
+
+def _in_groups(wanted: Pretraining) -> Iterator[ModelSpec]:
+    """Judges, then base models, which need them: each trained by workers of its own."""
+    if wanted.workers > wanted.slots:
+        said = "GPUs" if wanted.device == "cuda" else "CPU cores"
+        raise ClusterError(f"--workers {wanted.workers}: the cluster has {wanted.slots} {said}; give at most as many")
+    address, common = wanted.lab.address, (wanted.every_s, wanted.study.domain_files)
+    judges = [
+        Share(spec, _judge_loop, (address, spec, wanted.by_data(spec.data_id), *common)) for spec in wanted.judges
+    ]
+    base_models = [
+        Share(job.spec, _base_model_loop, (address, job, wanted.samples[job.spec.domain, job.side], *common))
+        for job in wanted.jobs
+    ]
+    yield from _share_all(wanted, judges)
+    yield from _share_all(wanted, base_models)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a group of workers does together."""
+
+    spec: ModelSpec
+    loop: Any
+    given: tuple[Any, ...]
+
+
+def _share_all(wanted: Pretraining, shares: Sequence[Share]) -> Iterator[ModelSpec]:
+    """As many at once as there is room for, but never two of a model, whose latents may be drawn in several ways."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    # Where the driver's temporary folder is. The workers of a group are wherever there is room.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    task = ray.remote(num_cpus=0, scheduling_strategy=here)(_share)
+    waiting, running = list(shares), dict[Any, Share]()
+    while waiting or running:
+        busy = {share.spec.model_id for share in running.values()}
+        following = next((share for share in waiting if share.spec.model_id not in busy), None)
+        if following is not None and len(running) < wanted.slots // wanted.workers:
+            waiting.remove(following)
+            running[task.remote(wanted.folder, wanted.workers, wanted.device, following)] = following
+            continue
+        done, _ = ray.wait(list(running), num_returns=1)
+        with _telling():
+            ray.get(done[0])
+        yield running.pop(done[0]).spec
 
 
 def _set_up_torch() -> None:
@@ -166,23 +198,21 @@ def _make_latents(address: str, job: BaseModelJob, samples: Mapping[Split, Sampl
         rejection.make(lab, job.spec, checkpoint.on_device(base, device), judge, samples, device)
 
 
-def _share(folder: Path, workers: int, device: str, name: str, loop: Any, given: tuple[Any, ...]) -> None:
+def _share(folder: Path, workers: int, device: str, share: Share) -> None:
     """Runs a loop under Ray Train. After a death the workers start again, from the checkpoint in the lab."""
-    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    kind, said = ("GPU", "GPUs") if device == "cuda" else ("CPU", "CPU cores")
-    there = int(ray.cluster_resources().get(kind, 1))
-    if workers > there:
-        raise ClusterError(f"--workers {workers}: the cluster has {there} {said}; give at most as many")
+    kind = "GPU" if device == "cuda" else "CPU"
     trainer = TorchTrainer(
-        loop,
-        train_loop_config={"given": given},
+        share.loop,
+        train_loop_config={"given": share.given},
         torch_config=TorchConfig(backend="nccl" if device == "cuda" else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=device == "cuda", resources_per_worker={kind: 1}),
         run_config=RunConfig(
-            name=name, storage_path=str(folder / "train"), failure_config=FailureConfig(max_failures=MOST_RESTARTS)
+            name=f"{share.spec.kind}-{share.spec.model_id}",
+            storage_path=str(folder / "train"),
+            failure_config=FailureConfig(max_failures=MOST_RESTARTS),
         ),
     )
     with _telling():

@@ -130,6 +130,7 @@ def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs:
         samples=work.samples,
         folder=work.folder,
         workers=work.workers,
+        slots=n_slots(work.device, work.address),
         every_s=work.checkpoint_every_s,
         device=work.device,
     )
