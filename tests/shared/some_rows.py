@@ -34,6 +34,7 @@ SOME = {
     "direction": "ab",
     "arm": '{"n_labels": 10}',
     "parameters": "{}",
+    "versions": '{"torch": "2.14.1"}',
     "definition": json.dumps(DEFINITION),
 }
 """Of texts that cannot be just any."""
