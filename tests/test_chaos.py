@@ -21,7 +21,7 @@ from bridgelab.results import Results
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-SEED, N_KILLS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "6"))
+SEED, N_KILLS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "4"))
 STUDY = ("label_efficiency", "--pair", "plane-plane", "--preset", "desk", "--seeds", str(2 + N_KILLS // 2))
 VICTIMS = {"worker": 6, "driver": 2, "raylet": 1, "gcs_server": 1}
 """What is killed, and how often beside the others: after all but a worker, Ray has to be started again."""

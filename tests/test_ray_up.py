@@ -73,7 +73,7 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
     assert made.head.run("ls -d /tmp/bridgelab-* 2>/dev/null || true") == ""
 
 
-SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "4"))
+SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "3"))
 FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
 """What befalls the cluster at random, and how often beside the others."""
 BALLAST = "/tmp/ballast"
