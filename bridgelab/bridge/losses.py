@@ -102,7 +102,7 @@ def _mean_distance(difference_PB: Tensor, distance: Distance) -> tuple[Tensor, T
 
 
 def sort(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The finite values x sorted along the last axis, and where each one was. Positions alone decide ties."""
+    """Finite float32 values sorted along the last axis, and where each one was. Positions alone decide ties."""
     if x.device.type != "cpu":
         values, order = x.sort(stable=True)
         return values, order
