@@ -21,11 +21,8 @@ WIDE = 8192
 
 
 def pays(weight: Tensor) -> bool:
-    """Whether products with such a matrix, or with each of a batch of them, are faster by oneDNN.
-
-    Of the shape and the processor only: a result must not depend on what else is computed.
-    """
-    is_wide = weight.shape[-2] * weight.shape[-1] >= WIDE
+    """Whether products with such a matrix are faster by oneDNN: a question of its shape and the processor only."""
+    is_wide = weight.numel() >= WIDE
     return is_wide and AVAILABLE and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 

@@ -18,7 +18,7 @@ from .errors import LabError
 from .lab import Lab
 from .specs import TrialSpec
 
-BY_WIDTH = {"cpu": ((64, 32), (192, 8), (512, 4)), "cuda": ((512, 64), (1024, 16))}
+BY_WIDTH = {"cpu": ((64, 32), (192, 16), (512, 4)), "cuda": ((512, 64), (1024, 16))}
 """(hidden_dim, K): up to this width, packs of this many trials. Where nothing was measured."""
 CPUINFO = Path("/proc/cpuinfo")
 TOLERANCE = 1.03

@@ -45,6 +45,7 @@ ORDER = [
     "bridgelab.domains.folder",
     "bridgelab.domains.bins",
     "bridgelab.onednn",
+    "bridgelab.openblas",
     "bridgelab.base_models",
     "bridgelab.base_models.own",
     "bridgelab.base_models.vae",

@@ -15,6 +15,7 @@ from torch.autograd.function import Function, once_differentiable
 from torch.nn import functional as F
 
 from ..config import UNLABELLED
+from ..openblas import matmul
 
 Distance = Literal["squared", "root", "absolute"]
 
@@ -64,30 +65,19 @@ class _SlicedWasserstein(Function):
 
     @staticmethod
     def forward(ctx: Any, samples: Tensor, directions: Tensor, distance: Distance) -> Tensor:
-        projected_PX = directions @ samples.flatten(-3, -2).mT
-        projected_P2B = projected_PX.view(*projected_PX.shape[:-1], 2, -1)
-        if samples.ndim > 3 and samples.device.type == "cpu":
-            of_each = [_of_pairs(one, distance) for one in projected_P2B]
-            swd, gradient_P2B = (torch.stack(found) for found in zip(*of_each, strict=True))
-        else:
-            swd, gradient_P2B = _of_pairs(projected_P2B, distance)
-        gradient_XS = (directions.mT @ gradient_P2B.flatten(-2)).mT  # the other way round it takes four times as long
-        ctx.gradient = gradient_XS.reshape(samples.shape)
+        x_PX = matmul(directions, samples.flatten(-3, -2).mT)
+        x_2PB = x_PX.view(*x_PX.shape[:-1], 2, -1).transpose(-3, -2)
+        values_2PB, order_2PB = sort(x_2PB)
+        a_PB, b_PB = values_2PB.unbind(-3)
+        swd, gradient_PB = _mean_distance(a_PB - b_PB, distance)
+        x_2PB.scatter_(-1, order_2PB, torch.stack([gradient_PB, -gradient_PB], dim=-3))  # to x_PX, which it replaces
+        ctx.gradient = matmul(x_PX.mT, directions).view(samples.shape)
         return swd
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_swd: Tensor) -> tuple[Tensor, None, None]:
         return ctx.gradient * d_swd[..., None, None, None], None, None
-
-
-def _of_pairs(x_P2B: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
-    """The mean distance (...) of what is sorted along P directions, and its gradient (..., P, 2, B)."""
-    values_P2B, order_P2B = sort(x_P2B)
-    a_PB, b_PB = values_P2B.unbind(-2)
-    swd, gradient_PB = _mean_distance(a_PB - b_PB, distance)
-    gradient_P2B = torch.stack([gradient_PB, -gradient_PB], dim=-2)
-    return swd, values_P2B.scatter_(-1, order_P2B, gradient_P2B)
 
 
 def _mean_distance(difference_PB: Tensor, distance: Distance) -> tuple[Tensor, Tensor]:
@@ -108,7 +98,7 @@ def sort(x: Tensor) -> tuple[Tensor, Tensor]:
         return values, order
     # A float32 leaves 29 bits of a float64 empty. With its position in them numpy, which sorts floats by vectors and so
     # twenty times as fast as torch, needs to return nothing else; to round to float32 takes the position away again.
-    keys = x.double()
+    keys = x.to(torch.float64, memory_format=torch.contiguous_format)
     order = keys.view(torch.int64)
     order |= _positions(x.shape[-1])
     keys.numpy().sort(axis=-1)
@@ -136,7 +126,12 @@ class _Softplus(Function):
     @once_differentiable
     def backward(ctx: Any, d_positive: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return torch.sigmoid(x).mul_(d_positive)
+        return sigmoid(x).mul_(d_positive)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Its own memory; of a part of a tensor's columns in a quarter of the time that torch takes on a CPU."""
+    return x.clone(memory_format=torch.contiguous_format).sigmoid_()
 
 
 def cross_entropy(logits_BC: Tensor, labels_B: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """y = x W + b for K members at once, and its gradients, written to where the optimizer reads them.
 
-Products are batched over the members, but for wide ones on a CPU: those are done by oneDNN, a member at a time.
+On a CPU with AVX-512 the products in float32 are OpenBLAS's, all others torch's.
 
 Shapes: K members, R rows, I input, O output.
 """
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .. import onednn
+from .. import openblas
 
 NARROW = 16
-"""Columns of a product, below which it pays to have them as rows."""
+"""Columns of a product, below which it pays in torch to have them as rows."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,6 @@ class Gradient:
 
 def affine(x_KRI: Tensor, weight_KIO: Tensor, bias_K1O: Tensor | None, relu: bool = False) -> Tensor:
     """x W + b, or its positive part, (K, R, O)."""
-    if onednn.pays(weight_KIO):
-        out_KRO = x_KRI.new_empty(*x_KRI.shape[:2], weight_KIO.shape[2])
-        for k, (x, weight) in enumerate(zip(x_KRI, weight_KIO, strict=True)):
-            bias = None if bias_K1O is None else bias_K1O[k, 0]
-            out_KRO[k] = onednn.linear(x, weight.T, bias, relu)
-        return out_KRO
     out_KRO = _product(x_KRI, weight_KIO, bias_K1O)
     return out_KRO.relu_() if relu else out_KRO
 
@@ -56,22 +50,12 @@ class Affine(torch.autograd.Function):
         x, weight, positive = ctx.saved_tensors
         if positive is not None:
             d_out = torch.ops.aten.threshold_backward(d_out, positive, 0)
-        if onednn.pays(weight):
-            for k, (x_RI, d_RO) in enumerate(zip(x, d_out, strict=True)):
-                ctx.gradient.weight[k] = onednn.linear(x_RI.T, d_RO.T)
-        else:
-            _bmm(x.mT, d_out, out=ctx.gradient.weight)
+        _write_product(x.mT, d_out, ctx.gradient.weight)
         if ctx.has_bias:
             torch.sum(d_out, 1, keepdim=True, dtype=torch.float32, out=ctx.gradient.bias)
         if not ctx.needs_input_grad[0]:
             return (None,) * 5
-        if onednn.pays(weight):
-            d_x = torch.empty_like(x)
-            for k, (d_RO, weight_IO) in enumerate(zip(d_out, weight, strict=True)):
-                d_x[k] = onednn.linear(d_RO, weight_IO)
-        else:
-            d_x = _product(d_out, weight.mT)
-        return d_x, None, None, None, None
+        return _product(d_out, weight.mT), None, None, None, None
 
 
 class Shift(torch.autograd.Function):
@@ -90,8 +74,14 @@ class Shift(torch.autograd.Function):
 
 
 def _product(x_KRI: Tensor, weight_KIO: Tensor, bias_K1O: Tensor | None = None) -> Tensor:
-    """x W + b. A few columns take MKL half the time the other way round, as (W^T x^T + b^T)^T."""
-    if weight_KIO.shape[2] < NARROW:
+    """x W + b."""
+    if openblas.serves(x_KRI):
+        out_KRO = x_KRI.new_empty(*x_KRI.shape[:2], weight_KIO.shape[2])
+        if bias_K1O is not None:
+            out_KRO.copy_(bias_K1O.expand_as(out_KRO))
+        openblas.multiply(x_KRI, weight_KIO, out_KRO, add=bias_K1O is not None)
+        return out_KRO
+    if weight_KIO.shape[2] < NARROW:  # takes MKL half the time the other way round, as (W^T x^T + b^T)^T
         turned = _product_by_rows(weight_KIO.mT, x_KRI.mT, None if bias_K1O is None else bias_K1O.mT)
         return turned.mT.contiguous()  # how a sum adds up depends on the order in memory
     return _product_by_rows(x_KRI, weight_KIO, bias_K1O)
@@ -101,8 +91,10 @@ def _product_by_rows(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor
     return torch.bmm(left, right) if bias is None else torch.baddbmm(bias, left, right)
 
 
-def _bmm(left_KRI: Tensor, right_KIO: Tensor, out: Tensor) -> None:
-    if out.dtype == left_KRI.dtype:
-        torch.bmm(left_KRI, right_KIO, out=out)
+def _write_product(left_KRI: Tensor, right_KIO: Tensor, out_KRO: Tensor) -> None:
+    if openblas.serves(left_KRI):
+        openblas.multiply(left_KRI, right_KIO, out_KRO)
+    elif out_KRO.dtype == left_KRI.dtype:
+        torch.bmm(left_KRI, right_KIO, out=out_KRO)
     else:
-        out.copy_(torch.bmm(left_KRI, right_KIO))
+        out_KRO.copy_(torch.bmm(left_KRI, right_KIO))

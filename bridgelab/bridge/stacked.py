@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..config import BridgeConfig
 from .batch_norm import normalised, statistics
-from .losses import softplus
+from .losses import sigmoid, softplus
 from .model import SIGMA_FLOOR, Part, is_told
 from .products import Affine, Gradient, Shift, affine
 
@@ -117,7 +117,7 @@ class _Mixed(Function):
     @staticmethod
     def forward(ctx: Any, skip: Tensor, delta_and_gate: Tensor, linear_K11: Tensor | None) -> Tensor:
         delta, gate = delta_and_gate.chunk(2, dim=-1)
-        g = torch.sigmoid(gate)
+        g = sigmoid(gate)
         if linear_K11 is not None:
             g = torch.where(linear_K11, 1.0, g)
         ctx.save_for_backward(skip, delta_and_gate, g)
