@@ -227,12 +227,12 @@ def drive(address: str, case: Case, folder: Path) -> dict[str, Any]:
 
 def encode_planes(lab: Any, resolved: Any) -> None:
     """Latents of both sides: no worker has the torch to make them."""
-    from bridgelab import latents
+    from bridgelab import encoding
     from bridgelab.base_models import Identity
 
     trial = resolved.members[0].trial
     for side, base, domain in zip("ab", (trial.base_a, trial.base_b), resolved.pair, strict=True):
-        latents.make(lab, base, Identity(), domain.load(side))
+        encoding.make(lab, base, Identity(), domain.load(side))
 
 
 def set_environment() -> None:

@@ -21,9 +21,10 @@ from .bridge.stacked import StackedBridges
 from .bridge.transfer import Crossing, transfer_means
 from .config import DECODES, SIDES, UNLABELLED, Decode, Side, other, stream_seed
 from .domains import Samples, Split
+from .encoding import chunks
 from .frechet import Layer, frechet_distances
 from .interpolation import PLACES, Target, Where, draw_paths, measure, points
-from .latents import Latents, chunks
+from .latents import Latents
 from .metrics import DIRECTIONS, NO_CLASS, Direction, Found, Predictions, View, agreement, locality
 from .specs import TrialSpec
 from .systems import Way, ways

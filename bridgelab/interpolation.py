@@ -32,6 +32,7 @@ class Target:
 
     def __init__(self, latents: Mapping[Split, Latents]) -> None:
         self._train_ND = _spread(latents["train"].mu, N_NEIGHBOURS)
+        self._square_N = self._train_ND.square().sum(1)
         self._unit = self._nearest(_spread(latents["test"].mu, N_NEIGHBOURS))
 
     def distance(self, z: Tensor) -> float:
@@ -39,7 +40,8 @@ class Target:
         return self._nearest(z.flatten(0, -2).double()) / self._unit
 
     def _nearest(self, z_ND: Tensor) -> float:
-        return float(torch.cdist(z_ND, self._train_ND).amin(1).mean())
+        beyond_ZN = torch.addmm(self._square_N, z_ND, self._train_ND.T, alpha=-2)  # |z - x|^2 - |z|^2
+        return float((beyond_ZN.amin(1) + z_ND.square().sum(1)).clamp(min=0).sqrt().mean())
 
 
 def draw_paths(labels_N: NDArray[Any], where: Where, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -58,7 +60,8 @@ def draw_paths(labels_N: NDArray[Any], where: Where, rng: np.random.Generator) -
 
 def points(z_ND: Tensor, ends_P2: NDArray[np.int64]) -> Tensor:
     """The points of paths between latents, (P, T, D)."""
-    return torch.stack([between(z_ND[i], z_ND[j], N_POINTS) for i, j in ends_P2.tolist()])
+    start_P1D, end_P1D = (z_ND[torch.from_numpy(end_P)].unsqueeze(1) for end_P in ends_P2.T)
+    return between(start_P1D, end_P1D, N_POINTS)
 
 
 def measure(
@@ -71,7 +74,7 @@ def measure(
     the same distance of the target's own test items; chord_distance: that of the target's own straight path between
     the same ends. Medians over paths, but for the distances, which are means.
     """
-    chord_PTD = torch.stack([between(path_TD[0], path_TD[-1], N_POINTS) for path_TD in after_PTD])
+    chord_PTD = between(after_PTD[:, :1], after_PTD[:, -1:], N_POINTS)
     steps_PT, before_PT = _steps(after_PTD), _steps(before_PTD)
     length_P, chord_P = steps_PT.sum(1), (after_PTD[:, -1] - after_PTD[:, 0]).norm(dim=-1)
     stretch_PT = steps_PT / before_PT

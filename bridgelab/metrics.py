@@ -80,21 +80,16 @@ def locality(source_ND: NDArray[Any], transferred_ND: NDArray[Any]) -> float:
 
     1: whoever was near stays near. Taken over the pairs of at most N_LOCAL evenly spaced items.
     """
+    from scipy.spatial.distance import pdist  # nobody else needs it, and it takes long to import
+
     step = -(-len(source_ND) // N_LOCAL)
-    ranks = [_ranks(_distances(z_ND[::step])) for z_ND in (source_ND, transferred_ND)]
+    ranks = [_ranks(pdist(z_ND[::step].astype(np.float64))) for z_ND in (source_ND, transferred_ND)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _distances(z_ND: NDArray[Any]) -> NDArray[np.float64]:
-    z = z_ND.astype(np.float64)
-    pairs = np.triu_indices(len(z), k=1)
-    found: NDArray[np.float64] = np.sqrt(((z[:, None] - z[None]) ** 2).sum(-1))[pairs]
-    return found
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     ranks = np.empty(len(values))
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
+    ranks[np.argsort(values)] = np.arange(len(values))  # by vectors; a stable sort takes seven times as long
     return ranks
 
 

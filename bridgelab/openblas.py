@@ -10,18 +10,18 @@ Shapes: K matrices, R rows, I inner, C columns.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import importlib.util
-import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from .environment import environment
 
 HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 AVAILABLE = HAS_AVX512 and sys.platform == "linux" and platform.machine() == "x86_64"
@@ -85,16 +85,5 @@ def library() -> ctypes.CDLL:
     if package is None or package.origin is None:
         raise ModuleNotFoundError("there is no scipy_openblas32 here: pip install scipy-openblas32")
     (path,) = (Path(package.origin).parent / "lib").glob("libscipy_openblas*.so")
-    with _environment(WHILE_LOADING):
+    with environment(WHILE_LOADING):
         return ctypes.CDLL(str(path))
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -186,13 +186,13 @@ def _base_model_task(
 
 def _make_latents(address: str, job: BaseModelJob, samples: Mapping[Split, Samples], device: str) -> None:
     """Encodes the samples, or draws latents where the base model cannot encode."""
-    from . import latents, rejection
+    from . import encoding, rejection
     from .base_models import checkpoint, pretrain, with_encoder
 
     lab, domain = Lab.in_use(address), get_domain(job.spec.domain)
     base = checkpoint.load_base_model(lab, job.spec, domain)
     if job.spec.drawn is None:
-        latents.make(lab, job.spec, with_encoder(base, domain), samples)
+        encoding.make(lab, job.spec, with_encoder(base, domain), samples)
     else:
         judge = pretrain.examiner(lab, job, domain)
         rejection.make(lab, job.spec, checkpoint.on_device(base, device), judge, samples, device)

@@ -18,9 +18,10 @@ from . import latents
 from .base_models import Examiner, Generator
 from .config import stream_seed
 from .domains import SPLITS, Samples, Split, get_domain
+from .encoding import CHUNK, chunks
 from .errors import ModelError
 from .lab import Lab
-from .latents import CHUNK, Latents
+from .latents import Latents
 from .specs import ModelSpec
 from .wavegan_config import RejectionConfig, WaveGANConfig
 
@@ -231,6 +232,6 @@ def _about(draws: Draws, rows: Sequence[Rows], config: RejectionConfig, threshol
 @torch.inference_mode()
 def _judged(judge: Examiner, x_NX: torch.Tensor) -> NDArray[np.float32]:
     """What a judge gives to each class, (N, C)."""
-    parts = [judge.features(chunk).softmax[:n] for chunk, n in latents.chunks(x_NX)]
+    parts = [judge.features(chunk).softmax[:n] for chunk, n in chunks(x_NX)]
     found: NDArray[np.float32] = torch.cat(parts).numpy()
     return found

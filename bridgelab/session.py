@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .environment import environment
 from .errors import ClusterError, LabError, UnknownNameError
 from .lab import Lab
 from .planning import available_cpus
@@ -32,6 +33,10 @@ DEAF_S = 15.0
 INTERRUPT = signal.SIGUSR2
 """What the guard interrupts the sweep by. SIGINT may be ignored, as in a job that a shell put into the background."""
 DEVICES = ("auto", "cpu", "cuda")
+GPU_FILES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
+"""One of them is there where Linux has a driver for what torch calls CUDA."""
+WORKERS_IMPORT = ("ray.tune", "bridgelab.panels", "bridgelab.trial", "bridgelab.tuning")
+"""What workers of a local cluster import as soon as they start, while the driver has other things to do."""
 RAYS_OWN_NOTE = Path("/tmp/ray/ray_current_cluster")
 """Where `ray start` leaves the address of its head."""
 RAY_UPS_NOTE = Path("~/ray_bootstrap_config.yaml")
@@ -69,7 +74,7 @@ def choose_device(device: str, address: str | None = None) -> str:
             return "cuda"
         if device == "cuda":
             raise ClusterError("--device cuda: no node of the cluster has a GPU; use --device cpu")
-    if device == "cpu" or address is not None:
+    if device == "cpu" or address is not None or (device == "auto" and not _may_have_gpu()):
         return "cpu"
     import torch
 
@@ -78,6 +83,11 @@ def choose_device(device: str, address: str | None = None) -> str:
     if device == "cuda":
         raise ClusterError("--device cuda: torch sees no CUDA device here; use --device cpu")
     return "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth a second to ask torch, which takes so long to import."""
+    return sys.platform != "linux" or any(file.exists() for file in GPU_FILES)
 
 
 def probe(address: str) -> None:
@@ -135,6 +145,7 @@ def cluster(address: str | None) -> Iterator[Path]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
     import ray
+    import ray.tune  # before Ray's processes and workers start, and all wait for a core
 
     ours, guard = not ray.is_initialized(), _Guard()
     in_main = threading.current_thread() is threading.main_thread()
@@ -237,7 +248,8 @@ def _connect(address: str | None, folder: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         local = {"num_cpus": available_cpus(), "include_dashboard": False, "_temp_dir": folder}
-        ray.init(address="local", **local, **quiet)
+        with environment({"RAY_preload_python_modules": ",".join(WORKERS_IMPORT)}):
+            ray.init(address="local", **local, **quiet)
         return
     try:
         ray.init(address=address, **quiet)

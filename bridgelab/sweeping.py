@@ -10,6 +10,7 @@ import functools
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ from .session import check, check_workers, choose_device, cluster
 from .sides import base_model, judge
 from .specs import BaseModelJob, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
-from .tuning import Batch, Work, mark_of, prepare, put_samples, run_packs, warm_up
+from .tuning import Batch, Samples, Work, loaded, mark_of, prepare, put, run_packs
 from .wavegan_config import WaveGANConfig
 
 KEEP = ("all", "tables", "best")
@@ -98,12 +99,10 @@ def sweep(
         sweep_id = uuid.uuid4().hex
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
         told.phase("starting Ray")
+        start = wanted.start if isinstance(wanted, ResolvedSearch) else wanted
         try:
-            with cluster(address) as folder:
-                warm_up(address)
-                check_workers(lab)
-                start = wanted.start if isinstance(wanted, ResolvedSearch) else wanted
-                samples, chosen = put_samples(start), choose_device(device, address)
+            with _ray(lab, start, address) as (folder, samples):
+                chosen = choose_device(device, address)
                 work = Work(lab, sweep_id, folder, watch, samples, chosen, address, pack, workers, every_s, told)
                 trials = _prepare(work, wanted, found)
                 if pack is None:
@@ -133,6 +132,17 @@ def sweep(
         failed=failures(lab, found.study) | board.unevaluated,
         seconds=time.monotonic() - started,
     )
+
+
+@contextlib.contextmanager
+def _ray(lab: Lab, study: ResolvedStudy, address: str | None) -> Iterator[tuple[Path, Samples]]:
+    """A Ray cluster whose nodes see the lab, its temporary folder, and a study's samples in its object store."""
+    with ThreadPoolExecutor(1) as meanwhile:
+        loading = meanwhile.submit(loaded, study)
+        with cluster(address) as folder:
+            if address is not None:
+                check_workers(lab)
+            yield folder, put(loading.result())
 
 
 def _with_imported(
@@ -198,10 +208,8 @@ def pretrain(
         sweep_id = uuid.uuid4().hex
         told.phase("starting Ray")
         try:
-            with cluster(address) as folder:
-                check_workers(lab)
-                samples, chosen = put_samples(resolved), choose_device(device, address)
-                watch, every_s = Watch(lab), CHECKPOINT_EVERY_S
+            with _ray(lab, resolved, address) as (folder, samples):
+                chosen, watch, every_s = choose_device(device, address), Watch(lab), CHECKPOINT_EVERY_S
                 work = Work(lab, sweep_id, folder, watch, samples, chosen, address, None, workers, every_s, told)
                 prepare(work, resolved, judges, missing)
         finally:

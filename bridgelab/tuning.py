@@ -22,7 +22,7 @@ from .errors import LabError
 from .lab import Lab
 from .lease import Lease, LostLeaseError, Watch
 from .patience import LATER_S
-from .planning import PackPlan, available_cpus, manifests
+from .planning import PackPlan, manifests
 from .pretraining import Pretraining, make_models
 from .publication import manifest, parts_of
 from .results import Results
@@ -40,7 +40,7 @@ MOST_DEATHS = 4
 """A pack whose worker died so often is lost."""
 
 Samples = Mapping[tuple[str, Side], Any]
-"""By domain and side, in Ray's object store."""
+"""By domain and side: samples by split, or a reference to them in Ray's object store."""
 
 
 @dataclass(frozen=True)
@@ -91,27 +91,16 @@ def mark_of(sweep_id: str) -> str:
     return f"training/{sweep_id}.sweep"
 
 
-def warm_up(address: str | None) -> None:
-    """Has the workers of a local cluster import what packs need, while the driver goes on with other things."""
+def loaded(study: ResolvedStudy) -> Samples:
+    """The samples of a study's pair."""
+    return {(d.name, side): d.load(side) for side, d in zip(SIDES, study.pair, strict=True)}
+
+
+def put(samples: Samples) -> Samples:
+    """Samples in Ray's object store."""
     import ray
 
-    if address is None:
-        task = ray.remote(num_cpus=1)(_import_all)
-        for _ in range(available_cpus()):
-            task.remote()
-
-
-def _import_all() -> None:
-    from ray import tune  # noqa: F401
-
-    from . import panels, trial  # noqa: F401
-
-
-def put_samples(study: ResolvedStudy) -> Samples:
-    """The samples of a study's pair, in Ray's object store."""
-    import ray
-
-    return {(d.name, side): ray.put(d.load(side)) for side, d in zip(SIDES, study.pair, strict=True)}
+    return {whose: ray.put(of_splits) for whose, of_splits in samples.items()}
 
 
 def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs: Sequence[BaseModelJob]) -> None:
@@ -173,9 +162,51 @@ class _Equipped(Lab):
         return bytes(ray.get(self._files[path])) if path in self._files else super().read(path, most_bytes)
 
 
+@dataclass(frozen=True)
+class OnTheShelf:
+    """A pack, and what a worker needs to know of it."""
+
+    pack: PackPlan
+    manifest: Mapping[str, Any]
+    may_adopt: bool
+    shown: frozenset[str]
+    "trials that have panels in the report"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The packs of the batch that runs, where workers find them by their ids: in the key-value store of Ray's head.
+
+    An actor would take a process, which imports and starts while packs could, and its node may die.
+    """
+
+    sweep_id: str
+
+    def fill(self, packs: Iterable[OnTheShelf]) -> None:
+        """Puts packs there, in place of those before."""
+        from ray import cloudpickle
+        from ray.experimental import internal_kv
+
+        self.clear()
+        for one in packs:
+            internal_kv._internal_kv_put(one.pack.pack_id, cloudpickle.dumps(one), namespace=self.sweep_id)
+
+    def take(self, pack_id: str) -> OnTheShelf:
+        from ray import cloudpickle
+        from ray.experimental import internal_kv
+
+        found: OnTheShelf = cloudpickle.loads(internal_kv._internal_kv_get(pack_id, namespace=self.sweep_id))
+        return found
+
+    def clear(self) -> None:
+        from ray.experimental import internal_kv
+
+        internal_kv._internal_kv_del("", del_by_prefix=True, namespace=self.sweep_id)
+
+
 def _train_pack(
     config: Mapping[str, str],
-    shelf: Any,
+    shelf: Shelf,
     store: ObjectStore,
     sweep_id: str,
     address: str,
@@ -185,7 +216,6 @@ def _train_pack(
     files: tuple[UserFile, ...],
 ) -> None:
     """The trainable: a pack by its id. Reports steps done, and at the end the parts that hold its rows."""
-    import ray
     import torch
     from ray import tune
 
@@ -196,7 +226,8 @@ def _train_pack(
     keep_freed()
     for file in files:
         use_own(file)
-    lab, (pack, text, may_adopt, shown) = store.lab(address), ray.get(shelf.pack.remote(config["pack"]))
+    lab, taken_down = store.lab(address), shelf.take(config["pack"])
+    pack = taken_down.pack
     n_new, first = sum(not entry.trained for entry in pack.entries), pack.leg.start if pack.leg else 0
     reported = time.monotonic()
 
@@ -209,7 +240,9 @@ def _train_pack(
             tune.report({"steps": done})
 
     try:
-        taken = Lease.take(lab, pack.pack_id, text, sweep_id, {pack.pack_id} if may_adopt else ())
+        taken = Lease.take(
+            lab, pack.pack_id, taken_down.manifest, sweep_id, {pack.pack_id} if taken_down.may_adopt else ()
+        )
         if taken is None:
             tune.report({"elsewhere": True})
             return
@@ -232,7 +265,7 @@ def _train_pack(
         unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
         tune.report({"steps": pack.n_steps, "parts": parts_of(found.rows), "unevaluated": unevaluated})
         with contextlib.suppress(Exception):  # the driver makes those that are missing in the end, and tells why
-            _make_panels(lab, pack, shown, store)
+            _make_panels(lab, pack, taken_down.shown, store)
     except LostLeaseError:
         tune.report({"elsewhere": True})
     except LabError as error:
@@ -285,7 +318,7 @@ def run_packs(
     """
     import ray
     from ray import tune
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    from ray.tune.execution import class_cache
 
     from . import latents
 
@@ -293,9 +326,7 @@ def run_packs(
     needed = {base.latents_id for trial in trials for base in (trial.base_a, trial.base_b)}
     models = {m for t in trials for m in (t.base_a, t.base_b, t.judge_a, t.judge_b) if m.is_trained}
     weights = {f"models/{model.model_id}/model.safetensors" for model in models}
-    # On the node that the driver dies with anyway: on another it would die with that one, and every pack be lost.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    shelf = ray.remote(num_cpus=0, scheduling_strategy=here)(_Shelf).remote()
+    shelf = Shelf(work.sweep_id)
 
     def fill(batch: Batch) -> None:
         name, adoptable = study.study.name, batch.adoptable
@@ -303,11 +334,7 @@ def run_packs(
         def shown_of(pack: PackPlan) -> frozenset[str]:
             return batch.shown.intersection(entry.spec.trial_id for entry in pack.entries)
 
-        ray.get(
-            shelf.fill.remote(
-                {p.pack_id: (p, manifest(name, p), p.pack_id in adoptable, shown_of(p)) for p in batch.packs}
-            )
-        )
+        shelf.fill(OnTheShelf(p, manifest(name, p), p.pack_id in adoptable, shown_of(p)) for p in batch.packs)
 
     feed = _Feed(batches, board, fill)
     trainable = tune.with_parameters(
@@ -325,6 +352,7 @@ def run_packs(
         report_every_s=work.report_every_s,
         files=study.domain_files,
     )
+    class_cache.DEFAULT_ENV_VARS.clear()  # with an environment of its own a pack could not take a worker that waits
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(work.n_side_by_side, MOST_PENDING))
     tuner = tune.Tuner(
         tune.with_resources(trainable, work.resources),
@@ -343,29 +371,14 @@ def run_packs(
         ),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what a worker died of is told by the board
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        shelf.clear()
     if feed.error is not None:
         raise feed.error
     if board.lab_error:
         raise LabError(board.lab_error)
-
-
-OnTheShelf = tuple[PackPlan, Mapping[str, Any], bool, frozenset[str]]
-"""A pack, its manifest, whether it may be adopted, and which trials have panels."""
-
-
-class _Shelf:
-    """An actor: the packs of the batch that runs, where workers find them by their ids."""
-
-    def __init__(self) -> None:
-        self._packs: dict[str, OnTheShelf] = {}
-
-    def fill(self, packs: dict[str, OnTheShelf]) -> None:
-        self._packs = packs
-
-    def pack(self, pack_id: str) -> OnTheShelf:
-        """What a worker needs to know of a pack."""
-        return self._packs[pack_id]
 
 
 class _Feed:

@@ -14,7 +14,7 @@ import pytest
 import sweeps
 import torch
 
-from bridgelab import latents
+from bridgelab import encoding
 from bridgelab.base_models import Identity
 from bridgelab.bridge.pack import Member
 from bridgelab.config import Side
@@ -91,7 +91,7 @@ class InMemory:
 
     def latents(self, latents_id: str) -> Mapping[Split, Latents]:
         side = next(s for s in self.splits if latents_id == _plane_latents_id(s))
-        return {split: latents.encode(Identity(), part) for split, part in self.splits[side].items()}
+        return {split: encoding.encode(Identity(), part) for split, part in self.splits[side].items()}
 
     def samples(self, domain: str, side: Side) -> Mapping[Split, Samples]:
         return self.splits[side]
@@ -117,5 +117,5 @@ def around(lab: Lab, plane: Mapping[Side, Mapping[Split, Samples]]) -> Surroundi
 @pytest.fixture(scope="session")
 def make_member(plane: Mapping[Side, Mapping[Split, Samples]]) -> Callable[[TrialSpec], Member]:
     """A trial of the plane as a member of a pack."""
-    a, b = (latents.encode(Identity(), plane[side]["train"]) for side in ("a", "b"))
+    a, b = (encoding.encode(Identity(), plane[side]["train"]) for side in ("a", "b"))
     return lambda trial: Member(trial, a, b, n_classes=2)

@@ -75,7 +75,7 @@ def test_the_ways_have_their_three_rows(spoken: pd.DataFrame) -> None:
 def test_points_of_the_plane_are_kept_as_points(lab: Lab, plane, make_trial) -> None:
     from bridgelab.base_models import Identity
     from bridgelab.bridge.pack import Member, initial_weights
-    from bridgelab.latents import encode
+    from bridgelab.encoding import encode
     from bridgelab.trial import save_bridge
 
     trial = make_trial()

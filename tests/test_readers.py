@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_rows import rows_of
 
-from bridgelab import latents
+from bridgelab import encoding, latents
 from bridgelab.base_models import Identity, checkpoint
 from bridgelab.bridge.pack import Pack
 from bridgelab.config import VAEConfig
@@ -76,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, make_trial, make_member, pla
     save_bridge(lab, trial, {"w": torch.ones(3)})
     PackCheckpoint(lab, "packs/p", 0).save_if_due(entries, pack)
     checkpoint.save(lab, MODEL, checkpoint.build(MODEL, get_domain("digits")), {})
-    latents.write(lab, "l", {split: latents.encode(Identity(), part) for split, part in plane["a"].items()})
+    latents.write(lab, "l", {split: encoding.encode(Identity(), part) for split, part in plane["a"].items()})
     lab.publish("mine.py", MINE.encode())
     [planned_pack] = plan("label_efficiency", lab=lab, selection=SMOKE, n_workers=1, pack=9).packs
     Lease.take(lab, "p", ONE_TRIAL, "one")

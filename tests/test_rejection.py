@@ -10,9 +10,9 @@ from untrained import JUDGE, wavegan
 from bridgelab import latents, rejection
 from bridgelab.base_models import Features
 from bridgelab.domains import SPLITS, Samples
+from bridgelab.encoding import CHUNK
 from bridgelab.errors import InvalidValueError, ModelError
 from bridgelab.lab import Lab
-from bridgelab.latents import CHUNK
 from bridgelab.rejection import Draws
 from bridgelab.specs import Drawn, ModelSpec
 from bridgelab.wavegan_config import RejectionConfig

@@ -21,7 +21,8 @@ from ..bridge.pack import Trained
 from ..bridge.pool import in_terms_of_a, pool
 from ..bridge.transfer import Crossing
 from ..config import SIDES, Side, stream_seed
-from ..latents import CHUNK, Latents
+from ..encoding import CHUNK
+from ..latents import Latents
 from ..specs import TrialSpec
 
 WAYS: tuple[str, str] = ("ab", "ba")

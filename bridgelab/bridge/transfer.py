@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..config import BridgeConfig
-from ..latents import CHUNK
+from ..encoding import CHUNK
 from .layout import Layout
 from .stacked import StackedBridges
 
@@ -64,6 +64,8 @@ def transfer_means(bridges: StackedBridges, z_KND: Tensor, source: int) -> Tenso
 
 def between(start_D: Tensor, end_D: Tensor, n_steps: int) -> Tensor:
     """Latents (n_steps, D) on the way from one to another: sqrt(1 - p) start + sqrt(p) end (paper, section 4.4).
+
+    Of many of them, (P, 1, D), it makes as many ways: (P, n_steps, D).
 
     Of latents from N(0, I) each point on the way has that distribution too; the weights, not the distances, are
     even.

@@ -8,7 +8,7 @@ import pytest
 import sweeps
 import torch
 
-from bridgelab import latents
+from bridgelab import encoding, latents
 from bridgelab.base_models import checkpoint
 from bridgelab.domains import get_domain, get_pair
 from bridgelab.errors import ModelError, UserFileError
@@ -50,7 +50,7 @@ def test_its_latents_are_what_it_encodes(lab: Lab, file: Path) -> None:
     spec = trial(file).base_a
     domain = get_domain("rows")
     samples = domain.load("a")
-    latents.make(lab, spec, checkpoint.load_base_model(lab, spec, domain), samples)
+    encoding.make(lab, spec, checkpoint.load_base_model(lab, spec, domain), samples)
     found = latents.read(lab, spec.latents_id)["test"]
     assert found.mu == pytest.approx(samples["test"].x.reshape(-1, 8, 8).sum(2), abs=1e-6)
     assert found.sigma == pytest.approx(0.1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bridgelab import latents
+from bridgelab import encoding
 from bridgelab.base_models import Identity
 from bridgelab.bridge.losses import UNLABELLED
 from bridgelab.bridge.pool import pool
@@ -26,7 +26,7 @@ def in_two_places(one: Latents) -> Latents:
 def test_a_moved_item_is_drawn_like_the_item_and_has_its_label(
     plane: Mapping[Side, Mapping[Split, Samples]], make_trial: Callable[..., TrialSpec]
 ) -> None:
-    a, b = (in_two_places(latents.encode(Identity(), plane[side]["train"])) for side in ("a", "b"))
+    a, b = (in_two_places(encoding.encode(Identity(), plane[side]["train"])) for side in ("a", "b"))
     trial = make_trial(n_labels=10)
     chunk = TrialStreams(trial, a, b).next_chunk()
     size = trial.settings.bridge.batch_size

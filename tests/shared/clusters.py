@@ -111,8 +111,7 @@ class Cluster:
         return [p for p in self.head.saying("bridgelab.cli") if self.head.processes()[p][0].endswith("python")]
 
     def trainer(self) -> tuple[Host, int]:
-        """The worker that trains, and where: nothing else that the sweep needs is on a host that may die."""
-        assert self.head.named("ray::_Shelf")
+        """The worker that trains, and where."""
         return next((host, pid) for host, pid, _ in self.trainers())
 
     def trainers(self) -> list[tuple[Host, int, str]]:

@@ -18,7 +18,7 @@ from some_rows import rows_of
 
 import analysis
 from analysis import panels as shown_panels
-from bridgelab import declarations, housekeeping, latents, ledger, pack_size, passage
+from bridgelab import declarations, encoding, housekeeping, latents, ledger, pack_size, passage
 from bridgelab.base_models import Identity, checkpoint, imported
 from bridgelab.base_models.fit import ModelCheckpoint
 from bridgelab.bridge.pack import Pack, initial_weights
@@ -272,7 +272,7 @@ def seal(path: Path) -> None:
 
 @of_a_lab
 def some_latents(folder: Path, plane: dict, **_: object) -> Reader:
-    splits = {split: latents.encode(Identity(), part) for split, part in plane["a"].items()}
+    splits = {split: encoding.encode(Identity(), part) for split, part in plane["a"].items()}
     data = written(folder, lambda lab: latents.write(lab, "l", splits), "latents/l/test.parquet")
     return Reader("latents/l/test.parquet", data, damage.parquet_like, lambda f: latents.read(Lab(f), "l"))
 
