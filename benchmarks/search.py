@@ -170,7 +170,7 @@ def course_of_ours(folder: Path, task: Task, seed: int, changes: Mapping[str, An
         for row in known:
             place = row["generation"], row["number"]
             reached[place] = max(reached[place], row["step"])
-        found = best(generations[:n], len(search.rungs), 1)
+        found = best(search, generations[:n], 1)
         seconds = max(row["decided_at"] for row in known).timestamp() - began
         moments.append(Moment(seconds, sum(reached.values()), canonical_json(found[0].parameters) if found else None))
     return moments

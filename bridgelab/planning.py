@@ -166,7 +166,7 @@ def plan_search(
     new = n_left * (s.bracket + 1) - n_asked
     if n_left == 0:
         confirmation = plan(
-            search.confirmation(best(complete, n_rungs, s.n_confirmed)), lab=lab, pack=pack, device=device, retry=retry
+            search.confirmation(best(search, complete, s.n_confirmed)), lab=lab, pack=pack, device=device, retry=retry
         )
         counts = {state: confirmation.count(state) for state in ("cached", "unfinished", "new", "failed")}
         seconds = confirmation.seconds

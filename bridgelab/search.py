@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .config import (
     CHUNK_STEPS,
     Categorical,
@@ -34,6 +36,7 @@ from .lab import Lab
 from .results import Results, now
 from .specs import Leg, TrialSpec
 from .study import ResolvedStudy, Selection, load, resolve_loaded
+from .surrogate import FEWEST, expected, place
 
 if TYPE_CHECKING:
     import optuna
@@ -277,16 +280,41 @@ def ended(generations: Sequence[Generation], n_rungs: int) -> list[Generation]:
     return [generation for generation in generations if bracket_of(generation, n_rungs).rung == n_rungs]
 
 
-def best(generations: Sequence[Generation], n_rungs: int, n_wanted: int) -> list[Proposal]:
-    """The proposals of most gain in the end, the best one first."""
+def best(search: ResolvedSearch, generations: Sequence[Generation], n_wanted: int) -> list[Proposal]:
+    """Of the proposals that came to the end those of most expected gain, the best one first."""
+    n_rungs = len(search.rungs)
     candidates = [
-        (gains(p, generation)[-1], p)
+        (p, gains(p, generation)[-1])
         for generation in generations
         for p in bracket_of(generation, n_rungs).living
         if p.number != REFERENCE and len(p.values) == n_rungs and p.failure is None
     ]
-    candidates.sort(key=lambda pair: (-pair[0], pair[1].generation, pair[1].number))
-    return [p for _, p in candidates[:n_wanted]]
+    order = zip(_expected_gains(search, generations, candidates), (p for p, _ in candidates), strict=True)
+    ranked = sorted(order, key=lambda pair: (-pair[0], pair[1].generation, pair[1].number))
+    return [p for _, p in ranked[:n_wanted]]
+
+
+def _expected_gains(
+    search: ResolvedSearch, generations: Sequence[Generation], candidates: Sequence[tuple[Proposal, float]]
+) -> list[float]:
+    """What candidates may gain at full length, by where all arms were and what they had gained when they left."""
+    space = search.search.space
+    known = [
+        ([*place(p.parameters, space), _remaining(search, len(found))], found[-1])
+        for generation in generations
+        for p in generation
+        if all(_is_in(p.parameters[key], d) for key, d in space.items())
+        and (found := [gain for gain in gains(p, generation) if not math.isnan(gain)])
+    ]
+    if len(known) < FEWEST or not candidates:
+        return [gain for _, gain in candidates]
+    places, gained = (np.array(values) for values in zip(*known, strict=True))
+    return expected(places, gained, np.array([[*place(p.parameters, space), 0.0] for p, _ in candidates]))
+
+
+def _remaining(search: ResolvedSearch, n_met: int) -> float:
+    """How far the rung that was met last is from the end, in doublings of the steps."""
+    return math.log2(search.rungs[-1] / search.rungs[n_met - 1])
 
 
 def next_generation(search: ResolvedSearch, earlier: Sequence[Generation]) -> Generation:

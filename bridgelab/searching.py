@@ -40,7 +40,7 @@ def confirmation_of(lab: Lab, search: ResolvedSearch) -> ResolvedStudy | None:
     complete = ended(generations, n_rungs)
     if len(complete) < max(search.search.n_generations, len(generations)):
         return None
-    return search.confirmation(best(complete, n_rungs, search.search.n_confirmed))
+    return search.confirmation(best(search, complete, search.search.n_confirmed))
 
 
 def legs(work: Work, search: ResolvedSearch) -> Iterator[Batch]:

@@ -91,6 +91,7 @@ ORDER = [
     "bridgelab.replicates",
     "bridgelab.sides",
     "bridgelab.study",
+    "bridgelab.surrogate",
     "bridgelab.search",
     "bridgelab.catalog",
     "bridgelab.declarations",

@@ -124,7 +124,7 @@ def test_the_best_are_those_of_most_gain_in_whichever_generation() -> None:
     search = resolved()
     easy = ended(search, next_generation(search, []), [0.8, 0.9, 0.7, 0.6, 0.5])
     hard = ended(search, next_generation(search, [easy]), [0.2, 0.1, 0.6, 0.1, 0.1])
-    assert [(p.generation, p.number) for p in best([easy, hard], 3, 2)] == [(1, 2), (0, 1)]
+    assert [(p.generation, p.number) for p in best(search, [easy, hard], 2)] == [(1, 2), (0, 1)]
 
 
 def test_a_reference_that_fails_ends_the_search_in_one_line() -> None:
