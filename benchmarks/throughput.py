@@ -46,7 +46,7 @@ from bridgelab.latents import Latents
 from bridgelab.memory import keep_freed
 from bridgelab.specs import ModelSpec, TrialSpec
 
-SHAPES = {"2x64": (16, 32), "4x128": (64, 16), "4x512": (64, 4), "8x1024": (64, 1)}
+SHAPES = {"2x64": (16, 48), "4x128": (64, 16), "4x512": (64, 4), "8x1024": (64, 1)}
 """depth x width -> (latent dimensions, members of a pack on a CPU)."""
 MEMBERS_ON_A_GPU = {"2x64": 256, "4x128": 128, "4x512": 64, "8x1024": 16}
 N_LATENTS, N_CLASSES, SHARED, BATCH, DIRECTIONS = 6_000, 10, 8, 128, 100
