@@ -1,4 +1,4 @@
-"""Products of batches of float32 matrices on a CPU with AVX-512, by OpenBLAS.
+"""Products of batches of float32 matrices on an x86-64 CPU, by OpenBLAS.
 
 By default torch leaves them to MKL, which uses vectors of half the width on processors that are not Intel's.
 OpenBLAS takes half the time there, and a call for a whole batch where oneDNN takes one for each matrix. A process
@@ -23,10 +23,9 @@ from torch import Tensor
 
 from .environment import environment
 
-HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
-AVAILABLE = HAS_AVX512 and sys.platform == "linux" and platform.machine() == "x86_64"
-WHILE_LOADING = {"OPENBLAS_CORETYPE": "SKYLAKEX", "OPENBLAS_NUM_THREADS": "1"}
-"""Its kernels with AVX-512, the same ones on every processor. A pack has one thread."""
+AVAILABLE = sys.platform == "linux" and platform.machine() == "x86_64"
+KERNELS = {"AVX512": "SKYLAKEX", "AVX2": "HASWELL"}
+"""By the vectors that torch sees: the same kernels on every processor that has these."""
 BY_ROWS, AS_IT_STANDS, TRANSPOSED = 101, 111, 112
 """CblasRowMajor, CblasNoTrans, CblasTrans."""
 
@@ -85,5 +84,7 @@ def library() -> ctypes.CDLL:
     if package is None or package.origin is None:
         raise ModuleNotFoundError("there is no scipy_openblas32 here: pip install scipy-openblas32")
     (path,) = (Path(package.origin).parent / "lib").glob("libscipy_openblas*.so")
-    with environment(WHILE_LOADING):
+    kernels = KERNELS.get(torch.backends.cpu.get_cpu_capability())
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}  # as a pack has
+    with environment(one_thread | ({"OPENBLAS_CORETYPE": kernels} if kernels else {})):
         return ctypes.CDLL(str(path))

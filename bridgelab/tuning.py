@@ -27,6 +27,7 @@ from .pretraining import Pretraining, make_models
 from .publication import manifest, parts_of
 from .results import Results
 from .session import n_slots
+from .shelf import OnTheShelf, Shelf
 from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec
 from .study import ResolvedStudy
 from .user_file import UserFile
@@ -160,48 +161,6 @@ class _Equipped(Lab):
         import ray
 
         return bytes(ray.get(self._files[path])) if path in self._files else super().read(path, most_bytes)
-
-
-@dataclass(frozen=True)
-class OnTheShelf:
-    """A pack, and what a worker needs to know of it."""
-
-    pack: PackPlan
-    manifest: Mapping[str, Any]
-    may_adopt: bool
-    shown: frozenset[str]
-    "trials that have panels in the report"
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """The packs of the batch that runs, where workers find them by their ids: in the key-value store of Ray's head.
-
-    An actor would take a process, which imports and starts while packs could, and its node may die.
-    """
-
-    sweep_id: str
-
-    def fill(self, packs: Iterable[OnTheShelf]) -> None:
-        """Puts packs there, in place of those before."""
-        from ray import cloudpickle
-        from ray.experimental import internal_kv
-
-        self.clear()
-        for one in packs:
-            internal_kv._internal_kv_put(one.pack.pack_id, cloudpickle.dumps(one), namespace=self.sweep_id)
-
-    def take(self, pack_id: str) -> OnTheShelf:
-        from ray import cloudpickle
-        from ray.experimental import internal_kv
-
-        found: OnTheShelf = cloudpickle.loads(internal_kv._internal_kv_get(pack_id, namespace=self.sweep_id))
-        return found
-
-    def clear(self) -> None:
-        from ray.experimental import internal_kv
-
-        internal_kv._internal_kv_del("", del_by_prefix=True, namespace=self.sweep_id)
 
 
 def _train_pack(

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from bridgelab import openblas
 
-pytestmark = pytest.mark.skipif(not openblas.AVAILABLE, reason="this processor has no AVX-512, so torch does them")
+pytestmark = pytest.mark.skipif(
+    not openblas.AVAILABLE, reason="its wheels are taken for Linux on x86-64 only; torch does them"
+)
 
 
 def some(*shape: int) -> Tensor:
@@ -69,6 +71,7 @@ def test_it_has_one_thread_and_kernels_of_full_width_and_leaves_the_environment_
     openblas.library.cache_clear()
     library = openblas.library()
     library.scipy_openblas_get_corename.restype = ctypes.c_char_p
-    assert library.scipy_openblas_get_corename() == b"SkylakeX"
+    expected = {"AVX512": b"SkylakeX", "AVX2": b"Haswell"}.get(torch.backends.cpu.get_cpu_capability())
+    assert expected is None or library.scipy_openblas_get_corename() == expected
     assert library.scipy_openblas_get_num_threads() == 1
     assert dict(os.environ) == before

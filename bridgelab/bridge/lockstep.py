@@ -2,7 +2,7 @@
 
 A step reads and writes tensors that stay where they are, and asks the host for nothing: on a GPU it is captured
 once, as a CUDA graph, and then replayed. On a CPU it is run as it stands. Two operations differ between the two,
-the sort in `losses` and Adam here; and on a CPU with AVX-512, `openblas` does the products in float32.
+the sort in `losses` and Adam here; and on an x86-64 CPU `openblas` does the products in float32.
 
 Shapes: T steps of a chunk, K members, R rows (2B of the batches, then 2L labelled), B batch, L labelled batch,
 D latent, S shared, I a latent and its domain label, P directions, C classes, E terms, n a row's parameters.

@@ -1,6 +1,6 @@
 """y = x W + b for K members at once, and its gradients, written to where the optimizer reads them.
 
-On a CPU with AVX-512 the products in float32 are OpenBLAS's, all others torch's.
+On an x86-64 CPU the products in float32 are OpenBLAS's, all others torch's.
 
 Shapes: K members, R rows, I input, O output.
 """
