@@ -136,9 +136,7 @@ def _rises(run: Run) -> Found:
     table = pd.concat(columns, axis=1, join="inner").to_numpy(float)
     if len(table) < 2:
         return Found(OPEN, "one replicate")
-    from scipy import stats  # takes as long to load as a table of many arms
-
-    p = float(stats.page_trend_test(table).pvalue)
+    p = statistics.page_trend(table)
     steps = [_more("", table[:, i + 1] - table[:, i]) for i in range(table.shape[1] - 1)]
     n_up = sum(step.verdict == HOLDS for step in steps)
     falls = any(statistics.student_t(table[:, i + 1] - table[:, i])[1] < 0 for i in range(len(steps)))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from . import statistics
 from .summary import Run
 
 TARGETS = (0.5, 0.8, 0.9, 0.95)
@@ -44,13 +45,10 @@ def by_place(run: Run, metric: str) -> tuple[list[int | float | str], NDArray[np
 def trend(run: Run, metric: str = "transfer_accuracy_ab") -> dict[str, float]:
     """Page's test that accuracy rises along the axis, and that it falls: n, rises_p, falls_p (one-sided each)."""
     _, table_nP = by_place(run, metric)
-    from scipy import stats  # takes as long to load as a table of many arms
-
     n, n_places = table_nP.shape
     if n < 2 or n_places < 3:
         return {"n": n, "rises_p": math.nan, "falls_p": math.nan}
-    rises, falls = (float(stats.page_trend_test(table).pvalue) for table in (table_nP, table_nP[:, ::-1]))
-    return {"n": n, "rises_p": rises, "falls_p": falls}
+    return {"n": n, "rises_p": statistics.page_trend(table_nP), "falls_p": statistics.page_trend(table_nP[:, ::-1])}
 
 
 def first_reaching(

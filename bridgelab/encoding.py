@@ -18,8 +18,9 @@ from .lab import Lab
 from .latents import Latents, write
 from .specs import ModelSpec
 
-CHUNK = 512
-"""Rows a pass. Every chunk is filled up to this size, so that a row's result does not depend on N."""
+CHUNK = 128
+"""Rows a pass: enough for full speed, few enough to stay in the cache. Every chunk is filled up, so that a row's result
+does not depend on N."""
 
 
 @torch.inference_mode()

@@ -80,10 +80,11 @@ def locality(source_ND: NDArray[Any], transferred_ND: NDArray[Any]) -> float:
 
     1: whoever was near stays near. Taken over the pairs of at most N_LOCAL evenly spaced items.
     """
-    from scipy.spatial.distance import pdist  # nobody else needs it, and it takes long to import
+    import torch  # scipy has it too, and takes long to import; what evaluates has torch
 
     step = -(-len(source_ND) // N_LOCAL)
-    ranks = [_ranks(pdist(z_ND[::step].astype(np.float64))) for z_ND in (source_ND, transferred_ND)]
+    some = (torch.from_numpy(z_ND[::step].astype(np.float64)) for z_ND in (source_ND, transferred_ND))
+    ranks = [_ranks(torch.pdist(z_ND).numpy()) for z_ND in some]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 

@@ -18,7 +18,7 @@ from . import latents
 from .base_models import Examiner, Generator
 from .config import stream_seed
 from .domains import SPLITS, Samples, Split, get_domain
-from .encoding import CHUNK, chunks
+from .encoding import chunks
 from .errors import ModelError
 from .lab import Lab
 from .latents import Latents
@@ -26,6 +26,8 @@ from .specs import ModelSpec
 from .wavegan_config import RejectionConfig, WaveGANConfig
 
 Rows = NDArray[np.int64]
+BATCH = 512
+"""Latents a pass: how many are drawn, before it is asked whether they are enough, is part of what is drawn."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def likeliest(draws: Draws, n_per_class: int) -> list[Rows]:
 def _draw_until_enough(
     spec: ModelSpec, model: Generator, judge: Examiner, n_classes: int, threshold: float, device: str, told: Told
 ) -> Draws:
-    """In batches of CHUNK. A batch's draws do not depend on the rule, so a later rule sees the same ones."""
+    """In batches of BATCH. A batch's draws do not depend on the rule, so a later rule sees the same ones."""
     assert spec.drawn is not None
     assert isinstance(spec.config, WaveGANConfig)
     config, parts = spec.drawn.rejection, list[Draws]()
@@ -160,11 +162,11 @@ def _draw_until_enough(
     while not _is_enough(config, n, counts):
         if n >= config.most_draws:
             raise ModelError(_starving(spec, config, counts, n))
-        z_ND = torch.randn(CHUNK, spec.config.latent_dim, generator=stream)
+        z_ND = torch.randn(BATCH, spec.config.latent_dim, generator=stream)
         with torch.inference_mode():
             p_NC = judge.features(model.decode(z_ND.to(device)).cpu()).softmax.numpy()
         parts.append(Draws(z_ND.numpy(), p_NC))
-        counts, n = counts + parts[-1].counts(threshold), n + CHUNK
+        counts, n = counts + parts[-1].counts(threshold), n + BATCH
         told(n, counts.tolist())
     return Draws(np.concatenate([part.z for part in parts]), np.concatenate([part.p for part in parts]))
 

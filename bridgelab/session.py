@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
+import importlib
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,17 @@ GPU_FILES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 """One of them is there where Linux has a driver for what torch calls CUDA."""
 WORKERS_IMPORT = ("ray.tune", "bridgelab.panels", "bridgelab.trial", "bridgelab.tuning")
 """What workers of a local cluster import as soon as they start, while the driver has other things to do."""
+AT_ONCE = {"RAY_raylet_start_wait_time_s": "0"}
+"""For the driver alone: not to wait a second whenever its raylet is not there yet. `ray.init` asks again by itself."""
+LOCAL = {
+    "RAY_preload_python_modules": ",".join(WORKERS_IMPORT),
+    # How soon a raylet asks its store again, which is never ready at first; so often that it waits 10 s, as by default.
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",
+    "RAY_raylet_client_num_connect_attempts": "500",
+}
+"""The environment of a local cluster's processes."""
+HELPERS = ("monitor", "dashboard", "log_monitor")
+"""Of the processes of a local cluster, those that no work of its goes through."""
 RAYS_OWN_NOTE = Path("/tmp/ray/ray_current_cluster")
 """Where `ray start` leaves the address of its head."""
 RAY_UPS_NOTE = Path("~/ray_bootstrap_config.yaml")
@@ -144,8 +157,8 @@ def cluster(address: str | None) -> Iterator[Path]:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_DISABLE_SIGINT_HANDLER="1", RAY_AIR_NEW_OUTPUT="0")
-    import ray
-    import ray.tune  # before Ray's processes and workers start, and all wait for a core
+    with environment(AT_ONCE if address is None else {}):
+        import ray
 
     ours, guard = not ray.is_initialized(), _Guard()
     in_main = threading.current_thread() is threading.main_thread()
@@ -170,7 +183,7 @@ def cluster(address: str | None) -> Iterator[Path]:
         if in_main:
             signal.signal(INTERRUPT, on_interrupt)
         if ours:
-            ray.shutdown()  # without its head it may wait for a minute, and the guard does not
+            _disconnect()  # without its head it may wait for a minute, and the guard does not
         guard.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -248,7 +261,8 @@ def _connect(address: str | None, folder: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         local = {"num_cpus": available_cpus(), "include_dashboard": False, "_temp_dir": folder}
-        with environment({"RAY_preload_python_modules": ",".join(WORKERS_IMPORT)}):
+        with environment(LOCAL), ThreadPoolExecutor(1) as meanwhile:
+            meanwhile.submit(importlib.import_module, "ray.tune")
             ray.init(address="local", **local, **quiet)
         return
     try:
@@ -256,6 +270,17 @@ def _connect(address: str | None, folder: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ClusterError(f"no Ray cluster at {address}: {reason}; start one with `ray start --head`") from None
+
+
+def _disconnect() -> None:
+    """Ends our connection, and the cluster where it is our own."""
+    import ray
+
+    node = ray._private.worker.global_worker.node
+    for kind, process in [] if node is None else node.live_processes():
+        if kind in HELPERS:
+            process.kill()  # they hold nothing, and Ray would wait for them one after the other, a second in all
+    ray.shutdown()
 
 
 def _temporary() -> str:

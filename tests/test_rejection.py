@@ -10,10 +10,9 @@ from untrained import JUDGE, wavegan
 from bridgelab import latents, rejection
 from bridgelab.base_models import Features
 from bridgelab.domains import SPLITS, Samples
-from bridgelab.encoding import CHUNK
 from bridgelab.errors import InvalidValueError, ModelError
 from bridgelab.lab import Lab
-from bridgelab.rejection import Draws
+from bridgelab.rejection import BATCH, Draws
 from bridgelab.specs import Drawn, ModelSpec
 from bridgelab.wavegan_config import RejectionConfig
 
@@ -110,10 +109,10 @@ def test_the_same_seed_draws_the_same_latents_and_another_rule_chooses_among_the
 
 def test_draws_are_capped_and_the_starving_classes_are_named(lab: Lab) -> None:
     heard = []
-    wanted = spec(lab, rule="top_k", most_draws=2 * CHUNK)
+    wanted = spec(lab, rule="top_k", most_draws=2 * BATCH)
     with pytest.raises(ModelError, match=r"of 1,024 draws, 16 .* too few of two \(0\), seven \(0\); .*wavegan.n_steps"):
         rejection.draw(wanted, Itself(), ByAngle((2, 7)), REAL, told=lambda n, counts: heard.append((n, counts[2])))
-    assert heard == [(CHUNK, 0), (2 * CHUNK, 0)]
+    assert heard == [(BATCH, 0), (2 * BATCH, 0)]
 
 
 def test_the_lab_knows_how_far_the_draws_have_come(lab: Lab) -> None:
@@ -124,7 +123,7 @@ def test_the_lab_knows_how_far_the_draws_have_come(lab: Lab) -> None:
 
     seen, wanted = [], spec(lab, rule="top_k", n_per_class=16, n_drawn_per_class=100)
     rejection.make(lab, wanted, Itself(), Watching(), {"validation": REAL})
-    assert seen[0]["n_draws"] == CHUNK == sum(seen[0]["of_class"])
+    assert seen[0]["n_draws"] == BATCH == sum(seen[0]["of_class"])
     assert lab.names("training") == []
 
 

@@ -28,7 +28,7 @@ from .wavegan import WaveGAN
 def build(spec: ModelSpec, domain: Domain) -> nn.Module:
     """The untrained module of a spec, its parameters drawn from the spec's own named streams."""
     module = _unfilled(spec, domain)
-    module.to_empty(device="cpu")
+    give_memory(module)
     draw = initialise_glorot if isinstance(module, WaveGAN) else initialise
     draw(module, "base_model", spec.domain, spec.kind, spec.seed)
     return module
@@ -47,6 +47,16 @@ def _unfilled(spec: ModelSpec, domain: Domain) -> nn.Module:
         else:
             raise TypeError(f"a {spec.kind} has nothing to train")
     return module
+
+
+def give_memory(module: nn.Module) -> None:
+    """Puts tensors on the CPU, with anything in them, in place of those that a module made on `meta` has.
+
+    `to_empty` does so too, and takes a quarter of a second when it is first called, as it imports sympy.
+    """
+    module.load_state_dict(
+        {n: torch.empty(t.shape, dtype=t.dtype) for n, t in module.state_dict().items()}, assign=True
+    )
 
 
 @torch.no_grad()

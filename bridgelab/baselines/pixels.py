@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..base_models import fit
-from ..base_models.checkpoint import initialise_normal
+from ..base_models.checkpoint import give_memory, initialise_normal
 from ..bridge.pack import Trained
 from ..bridge.pool import in_terms_of_a, pool
 from ..bridge.transfer import Crossing
@@ -124,7 +124,8 @@ def build(spec: TrialSpec, seed: int) -> nn.ModuleDict:
             modules[f"generator_{way}"] = UNet(c.n_filters) if is_pix2pix else ResNet(c.n_filters, c.n_blocks)
             norm = nn.BatchNorm2d if is_pix2pix else nn.InstanceNorm2d
             modules[f"discriminator_{way}"] = patch_discriminator(2 if is_pix2pix else 1, c.n_filters, norm)
-    networks = nn.ModuleDict(modules).to_empty(device="cpu")
+    networks = nn.ModuleDict(modules)
+    give_memory(networks)
     initialise_normal(networks, "pixels", spec.settings.system, seed)
     return networks
 

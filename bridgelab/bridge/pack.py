@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base_models.checkpoint import initialise
+from ..base_models.checkpoint import give_memory, initialise
 from ..config import CHUNK_STEPS
 from ..latents import Latents
 from ..specs import TrialSpec
@@ -247,6 +247,6 @@ def initial_weights(member: Member) -> dict[str, Tensor]:
     """The reference module's tensors before training, from the trial's own streams."""
     with torch.device("meta"):  # no draw from the global generator
         module = BridgingVAE(member.latent_dim, member.n_classes, member.spec.settings.bridge)
-    module.to_empty(device="cpu")
+    give_memory(module)
     initialise(module, "bridge", member.spec.bridge_seed)
     return dict(module.state_dict())

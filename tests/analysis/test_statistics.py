@@ -1,5 +1,6 @@
 """The statistics against published implementations, cases worked by hand, and simulated studies."""
 
+import itertools
 import math
 
 import numpy as np
@@ -40,6 +41,33 @@ def test_near_one_the_studentized_interval_covers_where_students_does_not(rng: n
     assert covers(statistics.student_t(values), truth) < 0.92
     ours = statistics.studentized(values, n_resamples=999)
     assert 0.92 <= covers(ours, truth) <= 0.97
+
+
+@pytest.mark.parametrize(("n", "n_places"), [(2, 3), (4, 6), (8, 6), (12, 5), (30, 4)])
+def test_pages_test_of_a_trend_is_scipys(n: int, n_places: int, rng: np.random.Generator) -> None:
+    values = rng.normal(size=(n, n_places)) + 0.1 * np.arange(n_places)
+    for table in (values, values[:, ::-1]):
+        theirs = stats.page_trend_test(table, method="exact").pvalue
+        assert statistics.page_trend(table) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_pages_test_counts_the_orders_of_ties_too(rng: np.random.Generator) -> None:
+    for table in rng.integers(3, size=(5, 3, 4)).astype(float):
+        ranks, places = stats.rankdata(table, axis=1), np.arange(1, 5)
+        of_rows = [[np.dot(order, places) for order in itertools.permutations(row)] for row in ranks]
+        sums = np.array([sum(of) for of in itertools.product(*of_rows)])
+        assert statistics.page_trend(table) == pytest.approx((sums >= (ranks * places).sum()).mean(), abs=1e-12)
+
+
+def test_over_many_places_pages_sum_is_normal(rng: np.random.Generator) -> None:
+    values = rng.normal(size=(8, 12)) + 0.05 * np.arange(12)
+    theirs = stats.page_trend_test(values, method="asymptotic").pvalue
+    assert statistics.page_trend(values) == pytest.approx(theirs, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (8, 12), (0, 6)])
+def test_what_is_everywhere_alike_has_no_trend(shape: tuple[int, int]) -> None:
+    assert statistics.page_trend(np.zeros(shape)) == pytest.approx(1.0)
 
 
 def test_the_sign_flip_test_is_scipys_permutation_test(rng: np.random.Generator) -> None:
