@@ -7,6 +7,7 @@ where all of a bracket are still there: later rungs have seen the better ones on
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import warnings
@@ -34,6 +35,11 @@ N_RESAMPLES = 30
 def proposals(run: Run) -> pd.DataFrame:
     """What a search proposed, a row an arm: generation, number, each parameter, gain (over the reference of its
     generation, at the first rung), rungs (how many it came to), final (validation accuracy at the end, or nan)."""
+    return _proposals(run).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _proposals(run: Run) -> pd.DataFrame:
     rows = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
     if not rows:
         return pd.DataFrame()
@@ -63,6 +69,11 @@ def importance(run: Run, n_resamples: int = N_RESAMPLES) -> pd.DataFrame:
     Columns: parameter, n (arms), and of fanova and ped_anova each the importance and the ends of a 95 %
     percentile interval over resampled arms (approximate): fanova, fanova_low, fanova_high, ped_anova, ...
     """
+    return _importance(run, n_resamples).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _importance(run: Run, n_resamples: int) -> pd.DataFrame:
     arms = proposals(run)
     arms = arms[np.isfinite(arms["gain"])] if len(arms) else arms
     if len(arms) < FEWEST:

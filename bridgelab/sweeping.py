@@ -109,7 +109,9 @@ def sweep(
                     place = Place(lab, chosen, work.n_side_by_side, start.domain_files)
                     cores = measure_pack_sizes(place, trials, told.phase)
                     work = replace(work, cores=cores if address is None else 1)  # a node may have one core only
-                run_packs(work, board, start, trials, _batches(work, wanted, retry, board))
+                # Of a study, whoever is done makes room for others: there is hardly ever a second batch.
+                n_kept = work.n_side_by_side if isinstance(wanted, ResolvedSearch) else 0
+                run_packs(work, board, start, trials, _batches(work, wanted, retry, board), n_kept)
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
                 release(lab, sweep_id)

@@ -268,12 +268,12 @@ class Batch:
 
 
 def run_packs(
-    work: Work, board: Board, study: ResolvedStudy, trials: Iterable[TrialSpec], batches: Iterator[Batch]
+    work: Work, board: Board, study: ResolvedStudy, trials: Iterable[TrialSpec], batches: Iterator[Batch], n_kept: int
 ) -> None:
-    """Runs batch after batch of packs in one Ray Tune run, whose workers stay; the board hears of them.
+    """Runs batch after batch of packs in one Ray Tune run; the board hears of them.
 
-    The next batch is asked for when the one before is done. `trials` have all the latents that packs are
-    made of. Raises LabError where the lab cannot be read or written.
+    The next batch is asked for when the one before is done, and so many workers (`n_kept`) wait for it. `trials`
+    have all the latents that packs are made of. Raises LabError where the lab cannot be read or written.
     """
     import ray
     from ray import tune
@@ -317,6 +317,7 @@ def run_packs(
         tune.with_resources(trainable, work.resources),
         tune_config=tune.TuneConfig(
             search_alg=_searcher(feed),
+            scheduler=_scheduler(n_kept),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -396,6 +397,20 @@ def _searcher(feed: _Feed) -> Any:
             feed.end(trial_id)
 
     return Packs()
+
+
+def _scheduler(n_kept: int) -> Any:
+    from ray import tune
+
+    class InTurn(tune.schedulers.FIFOScheduler):  # type: ignore[misc]
+        """Keeps workers that have nothing to do, where Tune keeps one: a batch may be shorter than a worker's start."""
+
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            nonlocal n_kept
+            tune_controller._actor_cache.increase_max(trial.placement_group_factory, by=n_kept)
+            n_kept = 0
+
+    return InTurn()
 
 
 def _callback(board: Board) -> Any:

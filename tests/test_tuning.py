@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.tune.utils.object_cache import _ObjectCache
 
 from bridgelab import tuning
 from bridgelab.board import Board, Silent
@@ -15,7 +17,7 @@ from bridgelab.publication import publish_rows
 from bridgelab.results import Results
 from bridgelab.specs import Entry
 from bridgelab.trial import Runtime, run_pack
-from bridgelab.tuning import Batch, Work, _Feed, _is_done
+from bridgelab.tuning import Batch, Work, _Feed, _is_done, _scheduler
 
 
 @pytest.fixture
@@ -80,6 +82,16 @@ def test_progress_counts_all_batches(lab: Lab, packs: list[PackPlan]) -> None:
     board.take(packs[0].pack_id, {"steps": n_steps})
     board.expect(packs[2:])
     assert told == [(0, 2 * n_steps, 2), (n_steps, 2 * n_steps, 2), (2 * n_steps, 3 * n_steps, 3)]
+
+
+@pytest.mark.parametrize(("n_kept", "kept"), [(2, [True, True, False]), (0, [True, False, False])])
+def test_workers_that_wait_for_a_batch_are_kept(n_kept: int, kept: list[bool]) -> None:
+    workers, needs = _ObjectCache(), "a core"
+    scheduler, controller = _scheduler(n_kept), SimpleNamespace(_actor_cache=workers)
+    for _ in range(3):
+        scheduler.on_trial_add(controller, SimpleNamespace(placement_group_factory=needs))
+    assert [workers.cache_object(needs, worker) for worker in range(3)] == kept
+    assert list(workers.flush_cached_objects()) == []
 
 
 @pytest.fixture
