@@ -19,7 +19,7 @@ from .results import Results
 from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec, shape_of
 from .wavegan_config import RejectionConfig, WaveGANConfig
 
-RAY_START_S = 7.0
+RAY_START_S = 6.0
 """Ray, and torch in its workers, until the first step; and the end of Ray."""
 N_TIMED = 16
 """From so many of a shape's latest trials the expected time is taken: what a machine does now, not what it once did."""
