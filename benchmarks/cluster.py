@@ -155,7 +155,7 @@ def listening() -> Iterator[Heard]:
 
     from bridgelab import board
     from bridgelab.board import Board
-    from bridgelab.tuning import _Feed
+    from bridgelab.feed import Feed
 
     began, heard = time.perf_counter(), Heard({}, [], [], [])
 
@@ -173,8 +173,8 @@ def listening() -> Iterator[Heard]:
         for owner, name, note in (
             (board, "publish_parts", note_parts),
             (Board, "take", note_report),
-            (_Feed, "start", note_start),
-            (_Feed, "has_ended", None),
+            (Feed, "start", note_start),
+            (Feed, "has_ended", None),
         ):
             timed = heard.timed(getattr(owner, name), name, note)
             undo.enter_context(mock.patch.object(owner, name, timed))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .board import Met
+from .feed import Batch
 from .lab import Lab
 from .lease import BEAT_S
 from .metrics import METRIC_VERSION
@@ -30,7 +31,7 @@ from .search import (
 )
 from .specs import Entry, Leg
 from .study import ResolvedStudy
-from .tuning import Batch, Work
+from .tuning import Work
 
 
 def confirmation_of(lab: Lab, search: ResolvedSearch) -> ResolvedStudy | None:

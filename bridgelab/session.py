@@ -37,7 +37,7 @@ INTERRUPT = signal.SIGUSR2
 DEVICES = ("auto", "cpu", "cuda")
 GPU_FILES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 """One of them is there where Linux has a driver for what torch calls CUDA."""
-WORKERS_IMPORT = ("ray.tune", "bridgelab.panels", "bridgelab.trial", "bridgelab.tuning")
+WORKERS_IMPORT = ("ray.tune", "bridgelab.panels", "bridgelab.trainable", "bridgelab.trial")
 """What workers of a local cluster import as soon as they start, while the driver has other things to do."""
 AT_ONCE = {"RAY_raylet_start_wait_time_s": "0"}
 """For the driver alone: not to wait a second whenever its raylet is not there yet. `ray.init` asks again by itself."""

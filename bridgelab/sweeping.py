@@ -18,8 +18,10 @@ from typing import Literal
 from .board import Board, Progress, Silent
 from .config import CHECKPOINT_EVERY_S, Search, Study
 from .errors import InvalidValueError, LabError
+from .feed import Batch
 from .lab import Lab
 from .lease import BEAT_S, Watch, release
+from .object_store import Samples, loaded, put
 from .planning import Plan, missing_jobs, missing_models, plan
 from .publication import drop_finished_packs, failures, keep_best, publish_members
 from .rehearsal import Place, measure_pack_sizes
@@ -30,7 +32,7 @@ from .session import check, check_workers, choose_device, cluster
 from .sides import base_model, judge
 from .specs import BaseModelJob, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
-from .tuning import Batch, Samples, Work, loaded, mark_of, prepare, put, run_packs
+from .tuning import Work, mark_of, prepare, run_packs
 from .wavegan_config import WaveGANConfig
 
 KEEP = ("all", "tables", "best")

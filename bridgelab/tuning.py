@@ -5,32 +5,28 @@ The driver alone writes rows (`publication`); workers write models, latents and 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .board import Board, Progress
-from .config import SIDES, Side, canonical_json
-from .domains import use_own
+from .config import canonical_json
 from .errors import LabError
+from .feed import Batch, Feed, callback, scheduler, searcher
 from .lab import Lab
-from .lease import Lease, LostLeaseError, Watch
-from .patience import LATER_S
+from .lease import Watch
+from .object_store import ObjectStore, Samples
 from .planning import PackPlan, manifests
 from .pretraining import Pretraining, make_models
-from .publication import manifest, parts_of
-from .results import Results
+from .publication import manifest
 from .session import n_slots
 from .shelf import OnTheShelf, Shelf
-from .specs import BaseModelJob, Entry, ModelSpec, TrialSpec
+from .specs import BaseModelJob, ModelSpec, TrialSpec
 from .study import ResolvedStudy
-from .user_file import UserFile
+from .trainable import train_pack
 
 REPORT_EVERY_S = 0.5
 MOST_REPORTS_PER_S = 50
@@ -39,9 +35,6 @@ MOST_PENDING = 64
 """So many workers are started at once. Tune would start one, wait for it, and then start the next."""
 MOST_DEATHS = 4
 """A pack whose worker died so often is lost."""
-
-Samples = Mapping[tuple[str, Side], Any]
-"""By domain and side: samples by split, or a reference to them in Ray's object store."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +85,6 @@ def mark_of(sweep_id: str) -> str:
     return f"training/{sweep_id}.sweep"
 
 
-def loaded(study: ResolvedStudy) -> Samples:
-    """The samples of a study's pair."""
-    return {(d.name, side): d.load(side) for side, d in zip(SIDES, study.pair, strict=True)}
-
-
-def put(samples: Samples) -> Samples:
-    """Samples in Ray's object store."""
-    import ray
-
-    return {whose: ray.put(of_splits) for whose, of_splits in samples.items()}
-
-
 def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs: Sequence[BaseModelJob]) -> None:
     """Makes judges, base models and latents."""
     specs = [*judges, *(job.spec for job in jobs)]
@@ -127,144 +108,6 @@ def prepare(work: Work, study: ResolvedStudy, judges: Sequence[ModelSpec], jobs:
     for done, _ in enumerate(make_models(wanted), 1):
         work.progress.models(done, len(specs))
     work.lab.remove(mark_of(work.sweep_id))
-
-
-class ObjectStore:
-    """Latents, samples and the files of models from Ray's object store, to which each node copies them once."""
-
-    def __init__(self, latents: Mapping[str, Any], samples: Samples, files: Mapping[str, Any]) -> None:
-        self._latents, self._samples, self._files = latents, samples, files
-
-    def lab(self, address: str) -> Lab:
-        """A worker's lab, of which some files came along."""
-        return _Equipped(address, self._files)
-
-    def latents(self, latents_id: str) -> Any:
-        import ray
-
-        return ray.get(self._latents[latents_id])
-
-    def samples(self, domain: str, side: Side) -> Any:
-        import ray
-
-        return ray.get(self._samples[domain, side])
-
-
-class _Equipped(Lab):
-    """A lab of which some published files are in Ray's object store."""
-
-    def __init__(self, address: str, files: Mapping[str, Any]) -> None:
-        super().__init__(address, LATER_S)
-        self._files = files
-
-    def read(self, path: str, most_bytes: int | None = None) -> bytes:
-        import ray
-
-        return bytes(ray.get(self._files[path])) if path in self._files else super().read(path, most_bytes)
-
-
-def _train_pack(
-    config: Mapping[str, str],
-    shelf: Shelf,
-    store: ObjectStore,
-    sweep_id: str,
-    address: str,
-    device: str,
-    checkpoint_every_s: float,
-    report_every_s: float,
-    files: tuple[UserFile, ...],
-) -> None:
-    """The trainable: a pack by its id. Reports steps done, and at the end the parts that hold its rows."""
-    import torch
-    from ray import tune
-
-    from .memory import keep_freed
-    from .trial import PackCheckpoint, Runtime, Surroundings, run_leg, run_pack
-
-    torch.set_num_threads(1)
-    keep_freed()
-    for file in files:
-        use_own(file)
-    lab, taken_down = store.lab(address), shelf.take(config["pack"])
-    pack = taken_down.pack
-    n_new, first = sum(not entry.trained for entry in pack.entries), pack.leg.start if pack.leg else 0
-    reported = time.monotonic()
-
-    def on_chunk(step: int) -> None:
-        nonlocal reported
-        done = max(0, step - first) * n_new
-        lease.at(done, pack.n_steps)
-        if time.monotonic() - reported > report_every_s:
-            reported = time.monotonic()
-            tune.report({"steps": done})
-
-    try:
-        taken = Lease.take(
-            lab, pack.pack_id, taken_down.manifest, sweep_id, {pack.pack_id} if taken_down.may_adopt else ()
-        )
-        if taken is None:
-            tune.report({"elsewhere": True})
-            return
-        if _is_done(lab, pack):
-            lab.remove(f"packs/{pack.pack_id}")  # another sweep published it after we planned
-            tune.report({"elsewhere": True})
-            return
-        with taken as lease:
-            checkpoint = PackCheckpoint(lab, f"packs/{pack.pack_id}", checkpoint_every_s, device)
-            runtime = Runtime(pack.pack_id, device, checkpoint, on_chunk)
-            around = Surroundings(lab, store)
-            if pack.leg is not None and not pack.leg.is_last:
-                met = run_leg(runtime, pack.entries, around, pack.leg)
-                lease.check()
-                tune.report({"steps": pack.n_steps, "met": met})
-                return
-            found = run_pack(runtime, pack.entries, around, pack.leg)
-            lease.check()
-        # The lease beats no more: whoever reads the report removes its folder.
-        unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
-        tune.report({"steps": pack.n_steps, "parts": parts_of(found.rows), "unevaluated": unevaluated})
-        with contextlib.suppress(Exception):  # the driver makes those that are missing in the end, and tells why
-            _make_panels(lab, pack, taken_down.shown, store)
-    except LostLeaseError:
-        tune.report({"elsewhere": True})
-    except LabError as error:
-        tune.report({"lab_error": str(error)})
-
-
-def _make_panels(lab: Lab, pack: PackPlan, shown: frozenset[str], store: ObjectStore) -> None:
-    from . import panels
-
-    for spec in (entry.spec for entry in pack.entries if entry.spec.trial_id in shown):
-        if lab.exists(f"bridges/{spec.trial_id}.safetensors") and not lab.exists(f"panels/{spec.trial_id}.parquet"):
-            domains: dict[Side, str] = {"a": spec.base_a.domain, "b": spec.base_b.domain}
-            samples = {side: store.samples(domain, side)["test"] for side, domain in domains.items()}
-            panels.make(lab, samples, [spec.trial_id])
-
-
-def _is_done(lab: Lab, pack: PackPlan) -> bool:
-    if pack.leg is not None and not pack.leg.is_last:
-        leg, met = pack.leg, Results(lab).met()
-        return all((leg.search_id, leg.generation, leg.rung + 1, e.spec.trial_id) in met for e in pack.entries)
-    new = [entry for entry in pack.entries if not entry.trained]
-    if not new or not (lab.exists(f"results/trials/part-{pack.pack_id}.parquet") or _have_bridges(lab, new)):
-        return False  # two files tell, where each pack of a large sweep would read the parts of all others
-    attempts = Results(lab).latest_attempts()
-    return all(attempts.get(e.spec.trial_id, {"attempt": -1})["attempt"] >= e.attempt for e in new)
-
-
-def _have_bridges(lab: Lab, entries: Iterable[Entry]) -> bool:
-    return all(lab.exists(f"bridges/{entry.spec.trial_id}.safetensors") for entry in entries)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Packs that may run side by side."""
-
-    packs: tuple[PackPlan, ...]
-    adoptable: set[str]
-    "of packs that have begun: those that nobody lives in"
-    shown: frozenset[str] = frozenset()
-    "trials that have panels in the report"
 
 
 def run_packs(
@@ -295,9 +138,9 @@ def run_packs(
 
         shelf.fill(OnTheShelf(p, manifest(name, p), p.pack_id in adoptable, shown_of(p)) for p in batch.packs)
 
-    feed = _Feed(batches, board, fill)
+    feed = Feed(batches, board, fill)
     trainable = tune.with_parameters(
-        _train_pack,
+        train_pack,
         shelf=shelf,
         store=ObjectStore(
             {name: ray.put(latents.read(work.lab, name)) for name in sorted(needed)},
@@ -316,8 +159,8 @@ def run_packs(
     tuner = tune.Tuner(
         tune.with_resources(trainable, work.resources),
         tune_config=tune.TuneConfig(
-            search_alg=_searcher(feed),
-            scheduler=_scheduler(n_kept),
+            search_alg=searcher(feed),
+            scheduler=scheduler(n_kept),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -325,7 +168,7 @@ def run_packs(
         run_config=tune.RunConfig(
             name=uuid.uuid4().hex[:8],
             storage_path=str(work.folder / "tune"),
-            callbacks=[_callback(board)],
+            callbacks=[callback(board)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MOST_DEATHS - 1),
         ),
@@ -339,94 +182,3 @@ def run_packs(
         raise feed.error
     if board.lab_error:
         raise LabError(board.lab_error)
-
-
-class _Feed:
-    """What Tune asks for packs: batch after batch, the next one when the one before is done."""
-
-    def __init__(self, batches: Iterator[Batch], board: Board, fill: Callable[[Batch], None]) -> None:
-        self._batches, self._board, self._fill = batches, board, fill
-        self._waiting: list[str] = []
-        self._running: set[str] = set()
-        self.error: Exception | None = None
-        "what the batches raised: Tune would only log it"
-
-    def has_ended(self) -> bool:
-        """Whether no pack waits or runs, and no batch is left."""
-        return not self._waiting and not self._running and not self._next_batch()
-
-    def start(self, trial_id: str) -> dict[str, str] | None:
-        """The pack that a trial of Tune is to be; None while the batch is done but for what runs."""
-        if not self._waiting:
-            return None
-        self._running.add(trial_id)
-        return {"pack": self._waiting.pop(0)}
-
-    def end(self, trial_id: str) -> None:
-        self._running.discard(trial_id)
-
-    def _next_batch(self) -> bool:
-        try:
-            batch = None if self._board.lab_error else next(self._batches, None)
-        except Exception as error:
-            self.error, batch = error, None
-        if batch is not None:
-            self._board.expect(batch.packs)
-            self._fill(batch)
-            self._waiting = [pack.pack_id for pack in batch.packs]
-        return batch is not None
-
-
-def _searcher(feed: _Feed) -> Any:
-    from ray import tune
-
-    class Packs(tune.search.Searcher):  # type: ignore[misc]
-        """Tune's side of the feed: a suggestion is the id of a pack."""
-
-        def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[()]]:
-            """As that of the callback."""
-            return dict, ()
-
-        def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-            """There is nothing for Tune to restore: the lab has it all."""
-
-        def suggest(self, trial_id: str) -> Any:
-            return tune.search.Searcher.FINISHED if feed.has_ended() else feed.start(trial_id)
-
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            feed.end(trial_id)
-
-    return Packs()
-
-
-def _scheduler(n_kept: int) -> Any:
-    from ray import tune
-
-    class InTurn(tune.schedulers.FIFOScheduler):  # type: ignore[misc]
-        """Keeps workers that have nothing to do, where Tune keeps one: a batch may be shorter than a worker's start."""
-
-        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-            nonlocal n_kept
-            tune_controller._actor_cache.increase_max(trial.placement_group_factory, by=n_kept)
-            n_kept = 0
-
-    return InTurn()
-
-
-def _callback(board: Board) -> Any:
-    from ray import tune
-
-    class Callback(tune.Callback):  # type: ignore[misc]
-        """Tune's side of the board."""
-
-        def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[()]]:
-            """Tune pickles its callbacks for a restore that is never made; ours holds open files and locks."""
-            return dict, ()
-
-        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-            board.take(trial.config["pack"], result)
-
-        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            board.lose(trial.config["pack"])
-
-    return Callback()

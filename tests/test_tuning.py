@@ -10,14 +10,16 @@ from ray.tune.utils.object_cache import _ObjectCache
 from bridgelab import tuning
 from bridgelab.board import Board, Silent
 from bridgelab.errors import LabError
+from bridgelab.feed import Batch, Feed, scheduler
 from bridgelab.lab import Lab
 from bridgelab.lease import Watch
 from bridgelab.planning import PackPlan
 from bridgelab.publication import publish_rows
 from bridgelab.results import Results
 from bridgelab.specs import Entry
+from bridgelab.trainable import is_done
 from bridgelab.trial import Runtime, run_pack
-from bridgelab.tuning import Batch, Work, _Feed, _is_done, _scheduler
+from bridgelab.tuning import Work
 
 
 @pytest.fixture
@@ -25,13 +27,13 @@ def packs(make_trial) -> list[PackPlan]:
     return [PackPlan((Entry(make_trial(i), attempt=0, trained=False),)) for i in range(3)]
 
 
-def feed_of(lab: Lab, batches: Iterator[Batch]) -> tuple[_Feed, Board, list[Batch]]:
+def feed_of(lab: Lab, batches: Iterator[Batch]) -> tuple[Feed, Board, list[Batch]]:
     filled: list[Batch] = []
     board = Board(lab, Silent())
-    return _Feed(batches, board, filled.append), board, filled
+    return Feed(batches, board, filled.append), board, filled
 
 
-def test_the_next_batch_is_asked_for_when_the_one_before_is_done(lab: Lab, packs: list[PackPlan]) -> None:
+def test_the_next_batch_is_asked_for_when_the_one_beforeis_done(lab: Lab, packs: list[PackPlan]) -> None:
     feed, _, filled = feed_of(lab, iter([Batch(tuple(packs[:2]), set()), Batch((packs[2],), set())]))
     assert not feed.has_ended()
     assert [feed.start("t0"), feed.start("t1"), feed.start("t2")] == [
@@ -87,9 +89,9 @@ def test_progress_counts_all_batches(lab: Lab, packs: list[PackPlan]) -> None:
 @pytest.mark.parametrize(("n_kept", "kept"), [(2, [True, True, False]), (0, [True, False, False])])
 def test_workers_that_wait_for_a_batch_are_kept(n_kept: int, kept: list[bool]) -> None:
     workers, needs = _ObjectCache(), "a core"
-    scheduler, controller = _scheduler(n_kept), SimpleNamespace(_actor_cache=workers)
+    in_turn, controller = scheduler(n_kept), SimpleNamespace(_actor_cache=workers)
     for _ in range(3):
-        scheduler.on_trial_add(controller, SimpleNamespace(placement_group_factory=needs))
+        in_turn.on_trial_add(controller, SimpleNamespace(placement_group_factory=needs))
     assert [workers.cache_object(needs, worker) for worker in range(3)] == kept
     assert list(workers.flush_cached_objects()) == []
 
@@ -127,7 +129,7 @@ def test_a_pack_reads_the_rows_of_others_only_where_its_own_files_are_there(
     publish_rows(lab, theirs, run_pack(Runtime(theirs.pack_id), theirs.entries, around).rows)
     with monkeypatch.context() as patched:
         patched.setattr(Results, "read_part", lambda *given: pytest.fail("it read a part"))
-        assert not _is_done(lab, ours)
-    assert _is_done(lab, theirs)
+        assert not is_done(lab, ours)
+    assert is_done(lab, theirs)
     lab.remove(f"bridges/{theirs.entries[0].spec.trial_id}.safetensors")
-    assert _is_done(lab, theirs)  # by its part: a trial that failed leaves no bridge
+    assert is_done(lab, theirs)  # by its part: a trial that failed leaves no bridge
