@@ -30,6 +30,7 @@ from sweeps import (
     Sweep,
     assert_same,
     finish,
+    progress,
     progressed,
     start,
     wait_for_progress,
@@ -76,7 +77,7 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
 SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "3"))
 FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
 """What befalls the cluster at random, and how often beside the others."""
-BALLAST = "/tmp/ballast"
+BALLAST, ROOM = "/tmp/ballast", "df --output=avail /tmp"
 
 
 def taken_over(folder: Path) -> list[str]:
@@ -174,12 +175,19 @@ def test_a_worker_without_room_on_its_own_disk_trains_on(cluster: Cluster, undis
     folder = cluster.folder / "full"
     sweep = cluster.sweep(folder, *ALWAYS)
     wait_for_progress(folder, sweep)
-    host, _ = cluster.trainer()
-    host.run(f"dd if=/dev/zero of={BALLAST} bs=1M status=none; df --output=avail /tmp | tail -n 1 | grep -qx ' *0'")
-    with timed("a worker's disk is full"):
-        wait_for_progress(folder, sweep)
-    done = finish(sweep)
-    host.run(f"rm {BALLAST}")
+    host, trainer = cluster.trainer()
+    os.kill(trainer, signal.SIGSTOP)  # it might be done before the disk is full
+    try:
+        host.run(
+            f"fallocate --length $({ROOM} --block-size=1 | tail -n 1) {BALLAST}; {ROOM} | tail -n 1 | grep -qx ' *0'"
+        )
+        before = progress(folder)
+        os.kill(trainer, signal.SIGCONT)
+        with timed("a worker's disk is full"):
+            wait_until(lambda: progress(folder) - before, sweep)
+        done = finish(sweep)
+    finally:
+        host.run(f"rm --force {BALLAST}")
     assert (done["run"], done["failed"]) == (N_TRIALS, {})
     assert_same(folder, undisturbed)
 
