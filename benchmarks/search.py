@@ -3,7 +3,7 @@
     python benchmarks/search.py --json
 
 The question is that of `bridgelab sweep loss_weights` on the digits, base models at hand: three weights, 100 labels.
-Every way but one asks as many configurations; each starts cold in a process of its own, and takes its turn seed by seed:
+Every way but one asks as many configurations; each starts cold in a process of its own, and takes its turn:
 
 - `brackets`: ours, with rungs. Each generation of 16 is trained in another replicate, next to the recipe.
 - `longer`: the same, with three times as many generations, which take about as long as the plain way.
@@ -16,9 +16,10 @@ The incumbent at a moment is what the search would return if it ended then: of o
 after the complete generations; of the plain way the configuration that did best at full length. Its quality is transfer
 accuracy on validation, the mean of both directions and of a panel of replicates that no search has seen. A search has
 found it with the first incumbent within 0.01 of the best known: the most that any incumbent of this run, or the recipe,
-has. The recipe itself counts as no find. Time is from the start of the command to the moment when the incumbent is known, with
-Ray's start, and without our confirmation, which the plain way lacks; trial-steps are those of every arm, the reference
-among them. Who never finds it is counted with all that it spent: its numbers are too small (`found` of `seeds` did).
+has. The recipe itself counts as no find. Time is from the start of the command to the moment when the incumbent is
+known, with Ray's start, and without our confirmation, which the plain way lacks; trial-steps are those of every arm, the
+reference among them. Who never finds it is counted with all that it spent: its numbers are too small (`found` of
+`seeds` did).
 """
 
 from __future__ import annotations

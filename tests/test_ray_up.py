@@ -77,7 +77,7 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
 SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "3"))
 FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
 """What befalls the cluster at random, and how often beside the others."""
-BALLAST, ROOM = "/tmp/ballast", "df --output=avail /tmp"
+BALLAST, ROOM = "/tmp/ballast", "df --output=avail --block-size=1 /tmp | tail -n 1"
 
 
 def taken_over(folder: Path) -> list[str]:
@@ -178,9 +178,7 @@ def test_a_worker_without_room_on_its_own_disk_trains_on(cluster: Cluster, undis
     host, trainer = cluster.trainer()
     os.kill(trainer, signal.SIGSTOP)  # it might be done before the disk is full
     try:
-        host.run(
-            f"fallocate --length $({ROOM} --block-size=1 | tail -n 1) {BALLAST}; {ROOM} | tail -n 1 | grep -qx ' *0'"
-        )
+        host.run(f"fallocate --length $({ROOM}) {BALLAST}; {ROOM} | grep -qx ' *0'")
         before = progress(folder)
         os.kill(trainer, signal.SIGCONT)
         with timed("a worker's disk is full"):
