@@ -3,23 +3,21 @@
     python benchmarks/search.py --json
 
 The question is that of `bridgelab sweep loss_weights` on the digits, base models at hand: three weights, 100 labels.
-Every way but one asks as many configurations; each starts cold in a process of its own, and takes its turn:
+Every way asks as many configurations, starts cold in a process of its own, and takes its turn seed by seed:
 
 - `brackets`: ours, with rungs. Each generation of 16 is trained in another replicate, next to the recipe.
-- `longer`: the same, with three times as many generations, which take about as long as the plain way.
 - `no_brackets`: ours without rungs: everybody trains to the end.
 - `optuna_asha`: what one would write in Ray Tune: `OptunaSearch` and `ASHAScheduler` as they come, rungs and halving
   as ours, one core a trial and `reuse_actors=True`; one nn.Module a trial (latents in memory, fused Adam, one thread)
   that scores all of validation at the rungs. All configurations of a seed share one of the replicates that ours has.
 
 The incumbent at a moment is what the search would return if it ended then: of ours the arm of which most is expected
-after the complete generations; of the plain way the configuration that did best at full length. Its quality is transfer
-accuracy on validation, the mean of both directions and of a panel of replicates that no search has seen. A search has
-found it with the first incumbent within 0.01 of the best known: the most that any incumbent of this run, or the recipe,
-has. The recipe itself counts as no find. Time is from the start of the command to the moment when the incumbent is
-known, with Ray's start, and without our confirmation, which the plain way lacks; trial-steps are those of every arm,
-the reference among them. Who never finds it is counted with all that it spent: its numbers are too small (`found` of
-`seeds` did).
+after the complete generations; of the plain way the configuration that did best at full length. Its quality is transfer accuracy
+on validation, the mean of both directions and of a panel of replicates that no search has seen. A search has found it
+with the first incumbent within 0.01 of the best known: the most that any incumbent of this run, or the recipe, has. The
+recipe itself counts as no find. Time is from the start of the command to the moment when the incumbent is known, with
+Ray's start, and without our confirmation, which the plain way lacks; trial-steps are those of every arm, the reference
+among them. Who never finds it is counted with all that it spent: its numbers are too small (`found` of `seeds` did).
 """
 
 from __future__ import annotations
@@ -50,10 +48,7 @@ from search_spaces.loss_weights import study as loss_weights
 
 WITHIN = 0.01
 PLAIN = "optuna_asha"
-CHANGES: Mapping[str, Mapping[str, Any]] = {"brackets": {}, "longer": {}, "no_brackets": {"rungs": ()}}
-"""Our ways: what is other than in the search as it stands."""
-WAYS = (*CHANGES, PLAIN)
-LONGER = 3
+WAYS = ("brackets", "no_brackets", PLAIN)
 SEARCH = """
 from dataclasses import replace
 
@@ -122,10 +117,6 @@ class Task:
 
     preset: str
     n_generations: int
-
-    @property
-    def longer(self) -> Task:
-        return replace(self, n_generations=LONGER * self.n_generations)
 
     @property
     def search(self) -> Search:
@@ -220,7 +211,7 @@ def log_range(distribution: object) -> tuple[float, float]:
 def course(folder: Path, task: Task, way: str, seed: int) -> Course:
     if way == PLAIN:
         return course_of_plain(folder, task, seed)
-    return course_of_ours(folder, task.longer if way == "longer" else task, seed, CHANGES[way])
+    return course_of_ours(folder, task, seed, {} if way == "brackets" else {"rungs": ()})
 
 
 def qualities(folder: Path, task: Task, incumbents: Sequence[str], n_replicates: int) -> dict[str, float]:
@@ -292,10 +283,9 @@ def main() -> None:
     courses: dict[tuple[str, int], Course] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        at_hand(folder, task.longer)
+        at_hand(folder, task)
         for seed in range(chosen.seeds):
-            first = seed % len(WAYS)
-            for way in (*WAYS[first:], *WAYS[:first]):
+            for way in (*WAYS[seed % 3 :], *WAYS[: seed % 3]):
                 courses[way, seed] = course(folder, task, way, seed)
         incumbents = {m.incumbent: None for moments in courses.values() for m in moments if m.incumbent is not None}
         quality = qualities(folder, task, list(incumbents), chosen.panel)
