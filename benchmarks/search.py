@@ -12,12 +12,13 @@ Every way asks as many configurations, starts cold in a process of its own, and 
   that scores all of validation at the rungs. All configurations of a seed share one of the replicates that ours has.
 
 The incumbent at a moment is what the search would return if it ended then: of ours the arm of which most is expected
-after the complete generations; of the plain way the configuration that did best at full length. Its quality is transfer accuracy
-on validation, the mean of both directions and of a panel of replicates that no search has seen. A search has found it
-with the first incumbent within 0.01 of the best known: the most that any incumbent of this run, or the recipe, has. The
-recipe itself counts as no find. Time is from the start of the command to the moment when the incumbent is known, with
-Ray's start, and without our confirmation, which the plain way lacks; trial-steps are those of every arm, the reference
-among them. Who never finds it is counted with all that it spent: its numbers are too small (`found` of `seeds` did).
+after the complete generations; of the plain way the configuration that did best at full length. Its quality is transfer
+accuracy on validation, the mean of both directions and of a panel of replicates that no search has seen. A search has
+found it with the first incumbent within 0.01 of the best known: the most that any incumbent of this run, or the recipe,
+has. The recipe itself counts as no find. Time is from the start of the command to the moment when the incumbent is
+known, with Ray's start, and without our confirmation, which the plain way lacks; trial-steps are those of every arm,
+the reference among them. Who never finds it is counted with all that it spent: its numbers are too small (`found` of
+`seeds` did).
 """
 
 from __future__ import annotations
