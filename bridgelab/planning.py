@@ -109,7 +109,7 @@ def plan(
     a lab that cannot be read.
     """
     if pack is not None and (not isinstance(pack, int) or pack < 1):
-        raise InvalidValueError(f"--pack {pack}: give a whole number, 1 or more, or None for auto")
+        raise InvalidValueError(f"--pack {pack}: give a whole number, 1 or more, or auto (in Python, None)")
     if device not in BY_WIDTH:
         raise UnknownNameError("device", device, BY_WIDTH)
     lab = Lab.of(lab)
