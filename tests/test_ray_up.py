@@ -68,6 +68,7 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
     """That cluster, which nothing of a sweep is left on afterwards; a test that fails does not harm the next."""
     yield made
     kill(*(left := made.drivers()))
+    made.close_sweeps()
     for worker in made.workers:
         worker.reconnect()
     assert not left
@@ -77,7 +78,9 @@ def cluster(made: Cluster) -> Iterator[Cluster]:
 SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHAOS_KILLS", "3"))
 FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
 """What befalls the cluster at random, and how often beside the others."""
-BALLAST, ROOM = "/tmp/ballast", "df --output=avail --block-size=1 /tmp | tail -n 1"
+BALLAST = "/tmp/ballast"
+FILL = f"until df --output=avail /tmp | grep -qx ' *0'; do cat /dev/zero >> {BALLAST}; done"
+"""Takes what room there is, again where something gave a little back: others write and remove beside it."""
 
 
 def taken_over(folder: Path) -> list[str]:
@@ -178,7 +181,7 @@ def test_a_worker_without_room_on_its_own_disk_trains_on(cluster: Cluster, undis
     host, trainer = cluster.trainer()
     os.kill(trainer, signal.SIGSTOP)  # it might be done before the disk is full
     try:
-        host.run(f"fallocate --length $({ROOM}) {BALLAST}; {ROOM} | grep -qx ' *0'")
+        host.run(FILL)
         before = progress(folder)
         os.kill(trainer, signal.SIGCONT)
         with timed("a worker's disk is full"):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import buckets
@@ -48,6 +48,8 @@ class Cluster:
     desk: Host
     head: Host
     workers: Sequence[Host]
+    sweeps: list[Sweep] = field(default_factory=list)
+    "that were given on it"
 
     @property
     def file(self) -> Path:
@@ -105,7 +107,14 @@ class Cluster:
         program = f"~/venv/bin/python -c 'from bridgelab.cli import main; main()' {shlex.join(command)}"
         folder.mkdir(exist_ok=True)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(self.head.ssh(f"{EXPORTED_KEYS}; cd {folder} && {program}"), **pipes)
+        self.sweeps += [subprocess.Popen(self.head.ssh(f"{EXPORTED_KEYS}; cd {folder} && {program}"), **pipes)]
+        return self.sweeps[-1]
+
+    def close_sweeps(self) -> None:
+        """Ends what a test that failed has left open."""
+        while self.sweeps:
+            with self.sweeps.pop() as sweep:
+                sweep.kill()
 
     def drivers(self) -> list[int]:
         return [p for p in self.head.saying("bridgelab.cli") if self.head.processes()[p][0].endswith("python")]
