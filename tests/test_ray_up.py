@@ -79,7 +79,7 @@ SEED, N_FAULTS = int(os.environ.get("CHAOS_SEED", "0")), int(os.environ.get("CHA
 FAULTS = {"worker": 5, "raylet": 3, "network": 3, "driver": 3, "head": 1}
 """What befalls the cluster at random, and how often beside the others."""
 BALLAST = "/tmp/ballast"
-FILL = f"until df --output=avail /tmp | grep -qx ' *0'; do cat /dev/zero >> {BALLAST}; done"
+FILL = f"until df --output=avail /tmp | grep -qx ' *0'; do cat /dev/zero >> {BALLAST} || true; done"
 """Takes what room there is, again where something gave a little back: others write and remove beside it."""
 
 
