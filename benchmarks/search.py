@@ -40,9 +40,10 @@ from sweep import BRIDGE, bridgelab, fresh, run
 from throughput import machine
 
 from bridgelab.config import Float, Search, Study, canonical, canonical_json
+from bridgelab.history import History
 from bridgelab.lab import Lab
 from bridgelab.results import Results
-from bridgelab.search import best, read_generations, resolve_search
+from bridgelab.search import best, resolve_search
 from bridgelab.study import Selection, resolve
 from bridgelab.sweeping import sweep
 from search_spaces.loss_weights import study as loss_weights
@@ -75,7 +76,8 @@ def train(config):
     from dataclasses import replace
 
     from bridgelab.keys import with_keys
-    from bridgelab.lab import Lab
+    from bridgelab.history import History
+from bridgelab.lab import Lab
     from bridgelab.specs import trial_of
 
     spec = trial_of(json.loads(config["spec"]))
@@ -162,7 +164,7 @@ def course_of_ours(folder: Path, task: Task, seed: int, changes: Mapping[str, An
     lab, began = fresh(folder), time.time()
     run(folder, *bridgelab("sweep", "./cost.py", *task.options, "--lab", "lab", "--json"))
     search = resolve_search(str(folder / "cost.py"), task.selection)
-    generations, rows = read_generations(Lab(lab), search), Results(Lab(lab)).read("proposals").to_pylist()
+    generations, rows = History(Lab(lab), search).generations(), Results(Lab(lab)).read("proposals").to_pylist()
     assert len(generations) == task.n_generations, generations
     moments = []
     for n in range(1, len(generations) + 1):

@@ -14,12 +14,13 @@ from .config import Side, Study, content_id
 from .domains import Split
 from .duration import expected_seconds
 from .errors import InvalidValueError, UnknownNameError
+from .history import History
 from .lab import Lab
 from .lease import read_manifest
 from .metrics import FRECHET
 from .pack_size import BY_WIDTH, pack_size
 from .results import Results
-from .search import REFERENCE, ResolvedSearch, best, ended, read_generations
+from .search import REFERENCE, ResolvedSearch, best, ended
 from .specs import BaseModelJob, Entry, Leg, ModelSpec, TrialSpec
 from .study import ResolvedStudy, Selection, resolve
 
@@ -158,7 +159,7 @@ def plan_search(
 ) -> SearchPlan:
     """What a sweep of a search would do with a lab; trains nothing and writes nothing."""
     lab, s, n_rungs = Lab.of(lab), search.search, len(search.rungs)
-    generations = read_generations(lab, search)
+    generations = History(lab, search).generations()
     complete = ended(generations, n_rungs)
     n_left = max(s.n_generations, len(generations)) - len(complete)
     confirmed = (1 + s.n_confirmed) * search.start.n_replicates

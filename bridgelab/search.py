@@ -1,16 +1,14 @@
 """A search: generations of arms that Optuna proposes, each generation a bracket that meets at rungs.
 
-Everything here is a function of the rows in `proposals`: Optuna's study is rebuilt from the complete
-generations, and its sampler is seeded by the search and the generation, so a search that was killed
+Everything here is a function of the rows in `proposals` (`history.py`): Optuna's study is rebuilt from the
+complete generations, and its sampler is seeded by the search and the generation, so a search that was killed
 anywhere proposes what it would have proposed.
 """
 
 from __future__ import annotations
 
-import collections
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,8 +30,6 @@ from .config import (
 )
 from .errors import InvalidValueError, LabError, UnknownNameError
 from .keys import KEYS, value_of, with_keys
-from .lab import Lab
-from .results import Results, now
 from .specs import Leg, TrialSpec
 from .study import ResolvedStudy, Selection, load, resolve_loaded
 from .surrogate import FEWEST, expected, place
@@ -192,46 +188,6 @@ def _check_space(search: Search, selection: Selection) -> None:
             raise InvalidValueError(f"search '{search.name}' varies system: a bracket is of bridges; compare in a grid")
         if key.partition(".")[0] in ("vae", "wavegan", "rejection", "judge") or key == "bridge.n_steps":
             raise InvalidValueError(f"search '{search.name}' varies {key}: a bracket shares base models and steps")
-
-
-def read_generations(lab: Lab, search: ResolvedSearch) -> list[Generation]:
-    """What a lab has of a search, generation by generation."""
-    rows = Results(lab).read("proposals", where={"study_id": [search.search_id]}).to_pylist()
-    rows.sort(key=lambda row: row["rung"])
-    members: dict[tuple[int, int], Proposal] = {}
-    for row in rows:
-        place = row["generation"], row["number"]
-        if row["rung"] == 0:
-            members[place] = search.proposal(*place, json.loads(row["parameters"]))
-        elif place in members:
-            values = (*members[place].values, math.nan if row["value"] is None else row["value"])
-            members[place] = replace(members[place], values=values, failure=row["failure_class"])
-    generations: dict[int, list[Proposal]] = collections.defaultdict(list)
-    for generation, number in sorted(members):
-        generations[generation].append(members[generation, number])
-    return [tuple(generations[g]) for g in sorted(generations)]
-
-
-def rows_of(search: ResolvedSearch, proposals: Iterable[Proposal], rung: int) -> list[dict[str, Any]]:
-    """Rows of `proposals`: rung 0 says that they were asked, rung r how they did at the r-th meeting."""
-    return [
-        {
-            "study_id": search.search_id,
-            "study": search.search.name,
-            "definition": search.definition,
-            "generation": p.generation,
-            "number": p.number,
-            "rung": rung,
-            "step": 0 if rung == 0 else search.rungs[rung - 1],
-            "parameters": canonical_json(p.parameters),
-            "trial_id": p.trial.trial_id,
-            "judge_id": p.trial.judge_id,
-            "value": None if rung == 0 or math.isnan(p.values[rung - 1]) else p.values[rung - 1],
-            "failure_class": p.failure,
-            "decided_at": now(),
-        }
-        for p in proposals
-    ]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from .board import Met
 from .feed import Batch
+from .history import History
 from .lab import Lab
 from .lease import BEAT_S
 from .metrics import METRIC_VERSION
@@ -21,74 +22,71 @@ from .results import Results
 from .search import (
     Generation,
     Proposal,
-    ResolvedSearch,
     best,
     bracket_of,
     ended,
     next_generation,
-    read_generations,
-    rows_of,
 )
 from .specs import Entry, Leg
 from .study import ResolvedStudy
 from .tuning import Work
 
 
-def confirmation_of(lab: Lab, search: ResolvedSearch) -> ResolvedStudy | None:
+def confirmation_of(history: History) -> ResolvedStudy | None:
     """The study that confirms what a search has found; None while it still has to look."""
-    generations = read_generations(lab, search)
-    n_rungs = len(search.rungs)
-    complete = ended(generations, n_rungs)
+    search, generations = history.search, history.generations()
+    complete = ended(generations, len(search.rungs))
     if len(complete) < max(search.search.n_generations, len(generations)):
         return None
     return search.confirmation(best(search, complete, search.search.n_confirmed))
 
 
-def legs(work: Work, search: ResolvedSearch) -> Iterator[Batch]:
-    """What has to run, leg after leg and generation after generation, until the search has ended."""
-    lab, n_rungs = work.lab, len(search.rungs)
-    while confirmation_of(lab, search) is None:
-        generations = read_generations(lab, search)
+def legs(work: Work, history: History) -> Generator[Batch, None, ResolvedStudy]:
+    """What has to run, leg after leg and generation after generation; returns what confirms the search at its end."""
+    search, n_rungs = history.search, len(history.search.rungs)
+    while (confirmation := confirmation_of(history)) is None:
+        generations = history.generations()
         if not generations or bracket_of(generations[-1], n_rungs).rung == n_rungs:
-            _publish(lab, search, next_generation(search, generations), rung=0, part="asked")
+            history.publish(next_generation(search, generations), rung=0, part="asked")
             continue
         generation = generations[-1]
         bracket = bracket_of(generation, n_rungs)
         work.progress.phase(f"generation {generation[0].generation + 1} of {search.search.n_generations}")
-        yield from _leg(work, search, search.leg(generation[0].generation, bracket.rung), bracket.waiting)
-        generation = read_generations(lab, search)[-1]
+        yield from _leg(work, history, search.leg(generation[0].generation, bracket.rung), bracket.waiting)
+        generation = history.generations()[-1]
         if bracket_of(generation, n_rungs).rung == n_rungs:
-            lab.remove(search.leg(generation[0].generation, 0).folder)
+            work.lab.remove(search.leg(generation[0].generation, 0).folder)
+    return confirmation
 
 
-def _leg(work: Work, search: ResolvedSearch, leg: Leg, waiting: Generation) -> Iterator[Batch]:
+def _leg(work: Work, history: History, leg: Leg, waiting: Generation) -> Iterator[Batch]:
     """What brings those who wait to the next rung; at the end, how they did is published."""
     elsewhere, adoptable = work.elsewhere()
     entries = [Entry(p.trial, attempt=0, trained=False) for p in waiting]
     if leg.is_last:
-        waiting = _without_known(work.lab, search, leg, waiting)
+        waiting = _without_known(history, leg, waiting)
         entries = states_of(work.lab, {p.trial.trial_id: p.trial for p in waiting}, retry=False)[1]
     mine = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
     if packs := packs_of(work.lab, mine, work.pack, work.n_side_by_side, work.device, leg):
         yield Batch(packs, adoptable)
         if leg.is_last:
-            _without_known(work.lab, search, leg, waiting)
+            _without_known(history, leg, waiting)
     elif entries:
         work.progress.phase(f"waiting for {len(entries)} trials of another sweep")
         time.sleep(BEAT_S)
 
 
-def publish_meeting(lab: Lab, search: ResolvedSearch, pack: PackPlan, met: Met) -> None:
+def publish_meeting(history: History, pack: PackPlan, met: Met) -> None:
     """Publishes how the members of a pack did at the rung that its leg goes to."""
     assert pack.leg is not None
-    generation, rung = read_generations(lab, search)[pack.leg.generation], pack.leg.rung
+    generation, rung = history.generations()[pack.leg.generation], pack.leg.rung
     there = [_with(p, rung, *met[p.trial.trial_id]) for p in generation if p.trial.trial_id in met]
-    _publish(lab, search, there, rung + 1, part=pack.pack_id)
+    history.publish(there, rung + 1, part=pack.pack_id)
 
 
-def _without_known(lab: Lab, search: ResolvedSearch, leg: Leg, waiting: Generation) -> Generation:
+def _without_known(history: History, leg: Leg, waiting: Generation) -> Generation:
     """Publishes how those did in the end whose trials the lab has; returns the others."""
-    attempts, scores = Results(lab).latest_attempts(), _final_scores(lab, waiting)
+    attempts, scores = Results(history.lab).latest_attempts(), _final_scores(history.lab, waiting)
     known = []
     for proposal in waiting:
         trial_id = proposal.trial.trial_id
@@ -98,7 +96,7 @@ def _without_known(lab: Lab, search: ResolvedSearch, leg: Leg, waiting: Generati
         elif trial_id in scores:
             known.append(_with(proposal, leg.rung, scores[trial_id], None))
     if known:
-        _publish(lab, search, known, leg.rung + 1, part=f"ended-{len(known)}-{known[0].number}")
+        history.publish(known, leg.rung + 1, part=f"ended-{len(known)}-{known[0].number}")
     there = {p.number for p in known}
     return tuple(p for p in waiting if p.number not in there)
 
@@ -118,8 +116,3 @@ def _final_scores(lab: Lab, waiting: Generation) -> dict[str, float]:
 
 def _with(proposal: Proposal, rung: int, value: float, failure: str | None) -> Proposal:
     return replace(proposal, values=(*proposal.values[:rung], value), failure=failure)
-
-
-def _publish(lab: Lab, search: ResolvedSearch, proposals: Sequence[Proposal], rung: int, part: str) -> None:
-    name = f"{search.search_id}-{proposals[0].generation}-{rung}-{part}"
-    Results(lab).write("proposals", name, rows_of(search, proposals, rung))

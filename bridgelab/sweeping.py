@@ -19,6 +19,7 @@ from .board import Board, Progress, Silent
 from .config import CHECKPOINT_EVERY_S, Search, Study
 from .errors import InvalidValueError, LabError
 from .feed import Batch
+from .history import History
 from .lab import Lab
 from .lease import BEAT_S, Watch, release
 from .object_store import Samples, loaded, put
@@ -87,21 +88,22 @@ def sweep(
     lab, told = Lab.of(lab), progress or Silent()
     _check(keep, workers, checkpoint_every_s)
     check(address, device)
-    wanted = resolve_any(study, selection, data, generations)
+    asked = resolve_any(study, selection, data, generations)
+    wanted = History(lab, asked) if isinstance(asked, ResolvedSearch) else asked
+    start = asked.start if isinstance(asked, ResolvedSearch) else asked
     lab.check_writable()
     for name in Results(lab).set_aside_damaged():
         told.phase(f"set aside {name}")
     watch = Watch(lab)
     watch.look()
-    resolved = confirmation_of(lab, wanted) if isinstance(wanted, ResolvedSearch) else wanted
+    resolved = confirmation_of(wanted) if isinstance(wanted, History) else wanted
     found = None if resolved is None else plan(resolved, lab=lab, pack=pack, retry=retry)
-    meeting = functools.partial(publish_meeting, lab, wanted) if isinstance(wanted, ResolvedSearch) else None
+    meeting = functools.partial(publish_meeting, wanted) if isinstance(wanted, History) else None
     board = Board(lab, told, meeting)
     if found is None or found.packs:
         sweep_id = uuid.uuid4().hex
         every_s = CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
         told.phase("starting Ray")
-        start = wanted.start if isinstance(wanted, ResolvedSearch) else wanted
         try:
             with _ray(lab, start, address) as (folder, samples):
                 chosen = choose_device(device, address)
@@ -112,14 +114,14 @@ def sweep(
                     cores = measure_pack_sizes(place, trials, told.phase)
                     work = replace(work, cores=cores if address is None else 1)  # a node may have one core only
                 # Of a study, whoever is done makes room for others: there is hardly ever a second batch.
-                n_kept = work.n_side_by_side if isinstance(wanted, ResolvedSearch) else 0
+                n_kept = work.n_side_by_side if isinstance(wanted, History) else 0
                 run_packs(work, board, start, trials, _batches(work, wanted, retry, board), n_kept)
         finally:
             with contextlib.suppress(LabError):  # a lab that cannot be written has told so already
                 release(lab, sweep_id)
                 lab.remove(mark_of(sweep_id))
-        if isinstance(wanted, ResolvedSearch):
-            resolved = confirmation_of(lab, wanted)
+        if isinstance(wanted, History):
+            resolved = confirmation_of(wanted)
         assert resolved is not None
         found = found or plan(resolved, lab=lab)
         if keep == "best":
@@ -257,24 +259,21 @@ def _check(keep: str, workers: int, checkpoint_every_s: float | None) -> None:
         raise InvalidValueError(f"--checkpoint-every {checkpoint_every_s}: give seconds, 0 or more")
 
 
-def _prepare(work: Work, wanted: ResolvedStudy | ResolvedSearch, found: Plan | None) -> list[TrialSpec]:
+def _prepare(work: Work, wanted: ResolvedStudy | History, found: Plan | None) -> list[TrialSpec]:
     """Makes all models that a study, or a search and its confirmation, still needs; returns trials that have them."""
     if found is not None:
         prepare(work, found.study, found.judges, found.jobs)
         return [entry.spec for pack in found.packs for entry in pack.entries]
-    assert isinstance(wanted, ResolvedSearch)
-    trials = wanted.some_trials
-    prepare(work, wanted.start, *missing_models(work.lab, trials))
+    assert isinstance(wanted, History)
+    trials = wanted.search.some_trials
+    prepare(work, wanted.search.start, *missing_models(work.lab, trials))
     return trials
 
 
-def _batches(work: Work, wanted: ResolvedStudy | ResolvedSearch, retry: bool, board: Board) -> Iterator[Batch]:
+def _batches(work: Work, wanted: ResolvedStudy | History, retry: bool, board: Board) -> Iterator[Batch]:
     """What has to run, until nothing is missing."""
-    if isinstance(wanted, ResolvedSearch):
-        yield from legs(work, wanted)
-        confirmation = confirmation_of(work.lab, wanted)
-        assert confirmation is not None
-        wanted = confirmation
+    if isinstance(wanted, History):
+        wanted = yield from legs(work, wanted)
     publish_members(work.lab, wanted)  # not before: models that cannot be made are no run
     tried = set[str]()
     while True:

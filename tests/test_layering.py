@@ -93,6 +93,7 @@ ORDER = [
     "bridgelab.study",
     "bridgelab.surrogate",
     "bridgelab.search",
+    "bridgelab.history",
     "bridgelab.catalog",
     "bridgelab.declarations",
     "bridgelab.duration",

@@ -15,6 +15,7 @@ from bridgelab import evaluate
 from bridgelab.bridge.stacked import StackedBridges
 from bridgelab.config import Categorical, Float, Int, Search
 from bridgelab.errors import InvalidValueError, LabError, UnknownNameError
+from bridgelab.history import History
 from bridgelab.lab import Lab
 from bridgelab.results import Results
 from bridgelab.search import (
@@ -26,9 +27,7 @@ from bridgelab.search import (
     gains,
     next_generation,
     optuna_study,
-    read_generations,
     resolve_search,
-    rows_of,
 )
 from bridgelab.search import ended as complete
 from bridgelab.specs import Entry, Leg
@@ -148,10 +147,24 @@ def test_what_is_stored_is_what_is_read(lab: Lab) -> None:
         replace(p, values=(0.1 * p.number if p.number else math.nan,), failure=None if p.number else "nan")
         for p in asked
     )
-    Results(lab).write("proposals", "asked", rows_of(search, asked, 0))
-    assert read_generations(lab, search) == [asked]
-    Results(lab).write("proposals", "met", rows_of(search, met, 1))
-    assert list(map(repr, read_generations(lab, search)[0])) == list(map(repr, met))
+    history = History(lab, search)
+    history.publish(asked, 0, "asked")
+    assert history.generations() == [asked]
+    history.publish(met, 1, "met")
+    assert list(map(repr, history.generations()[0])) == list(map(repr, met))
+    assert repr(History(lab, search).generations()) == repr(history.generations())
+
+
+def test_a_history_reads_no_part_twice(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    search, opened = resolved(), []
+    monkeypatch.setattr(Lab, "open", lambda lab, path, _open=Lab.open: opened.append(path) or _open(lab, path))
+    history = History(lab, search)
+    history.publish(asked := next_generation(search, []), 0, "asked")
+    history.generations()
+    history.publish([replace(p, values=(0.5,)) for p in asked], 1, "met")
+    for _ in range(3):
+        assert history.generations()[0][2].values == (0.5,)
+    assert len(opened) == len(set(opened)) == 2
 
 
 def test_legs_of_a_bracket_over_other_packs_come_to_the_same_bits(make_trial, around) -> None:
