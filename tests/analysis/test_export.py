@@ -13,8 +13,8 @@ import pytest
 import analysis
 from bridgelab.config import Float, Search
 from bridgelab.errors import InvalidValueError
-from bridgelab.results import Results
-from bridgelab.search import next_generation, resolve_any, rows_of
+from bridgelab.history import History
+from bridgelab.search import next_generation, resolve_any
 from bridgelab.study import Selection
 
 
@@ -78,9 +78,10 @@ def test_proposals_of_a_search_keep_their_states(lab, fill, tmp_path) -> None:
     )  # fmt: skip
     resolved = resolve_any(search, Selection(preset="smoke"))
     asked = next_generation(resolved, [])
-    Results(lab).write("proposals", "asked", rows_of(resolved, asked, 0))
+    history = History(lab, resolved)
+    history.publish(asked, 0, "asked")
     first = [analysis_with(p, (0.5 + 0.1 * p.number,)) for p in asked]
-    Results(lab).write("proposals", "rung", rows_of(resolved, first, 1))
+    history.publish(first, 1, "rung")
     fill("component_ablation", lambda arm, replicate, metric: 0.5)
     paths = analysis.export_run(analysis.read_run(lab, "component_ablation"), tmp_path / "out")
     (name,) = optuna.get_all_study_names(f"sqlite:///{paths['optuna.db']}")

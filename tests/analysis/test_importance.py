@@ -7,8 +7,8 @@ import pytest
 import analysis
 from analysis.importance import proposals
 from bridgelab.config import Categorical, Float, Search
-from bridgelab.results import Results
-from bridgelab.search import ended, next_generation, resolve_any, rows_of
+from bridgelab.history import History
+from bridgelab.search import ended, next_generation, resolve_any
 from bridgelab.study import Selection
 
 SEARCH = Search(
@@ -25,9 +25,10 @@ def run(lab, fill):
     """The gain is the weight of KL; nothing else matters."""
     resolved = resolve_any(SEARCH, Selection(preset="smoke"))
     asked = next_generation(resolved, [])
-    Results(lab).write("proposals", "asked", rows_of(resolved, asked, 0))
+    history = History(lab, resolved)
+    history.publish(asked, 0, "asked")
     met = [replace(p, values=(p.parameters["bridge.beta_kl"] if p.number else 0.0,)) for p in asked]
-    Results(lab).write("proposals", "rung", rows_of(resolved, met, 1))
+    history.publish(met, 1, "rung")
     fill("component_ablation", lambda arm, replicate, metric: 0.5)
     assert ended([asked], len(resolved.rungs)) == []
     return analysis.read_run(lab, "component_ablation")
