@@ -76,8 +76,7 @@ def train(config):
     from dataclasses import replace
 
     from bridgelab.keys import with_keys
-    from bridgelab.history import History
-from bridgelab.lab import Lab
+    from bridgelab.lab import Lab
     from bridgelab.specs import trial_of
 
     spec = trial_of(json.loads(config["spec"]))

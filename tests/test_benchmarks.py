@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import search
+import sweep
 
 import bridgelab
 
@@ -21,3 +23,8 @@ def test_a_benchmark_says_what_it_measures(program: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "--json" in done.stdout
     assert f"benchmarks/{program}" in done.stdout
+
+
+@pytest.mark.parametrize("script", [sweep.PLAIN, search.ASHA])
+def test_what_one_would_write_in_plain_ray_is_python(script: str) -> None:
+    compile(script, "plain.py", "exec")
