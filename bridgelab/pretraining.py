@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .causes import as_raised
 from .config import NUMERICS, SIDES, Side
 from .domains import Samples, Split, get_domain, use_own
-from .errors import BridgelabError, ClusterError, ModelError
+from .errors import ClusterError
 from .lab import Lab
 from .specs import BaseModelJob, ModelSpec
 from .study import ResolvedStudy
@@ -104,7 +104,7 @@ def _share_all(wanted: Pretraining, shares: Sequence[Share]) -> Iterator[ModelSp
             running[task.remote(wanted.folder, wanted.workers, wanted.device, following)] = following
             continue
         done, _ = ray.wait(list(running), num_returns=1)
-        with _telling():
+        with as_raised():
             ray.get(done[0])
         yield running.pop(done[0]).spec
 
@@ -146,7 +146,7 @@ def _side_by_side(wanted: Pretraining) -> Iterator[ModelSpec]:
         pending[ref] = job.spec
     while pending:
         done, _ = ray.wait(list(pending), num_returns=1)
-        with _telling():
+        with as_raised():
             ray.get(done[0])
         yield pending.pop(done[0])
 
@@ -215,7 +215,7 @@ def _share(folder: Path, workers: int, device: str, share: Share) -> None:
             failure_config=FailureConfig(max_failures=MOST_RESTARTS),
         ),
     )
-    with _telling():
+    with as_raised():
         trainer.fit()
 
 
@@ -254,32 +254,3 @@ def _team() -> Any:
     context = train.get_context()
     device = str(get_device())
     return Team(context.get_world_rank(), context.get_world_size(), DistributedDataParallel, device)
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """What a task or worker raised, as it was raised; what is none of ours, as a ModelError."""
-    import ray
-    from ray.train import TrainingFailedError
-
-    try:
-        yield
-    except (ray.exceptions.RayTaskError, TrainingFailedError) as error:
-        cause: BaseException = error
-        while (inner := _inside(cause)) is not None:
-            cause = inner
-        if isinstance(cause, BridgelabError):
-            raise cause from None
-        text = " ".join(str(cause).split())
-        raise ModelError(
-            f"a base model or judge raised {type(cause).__name__}: {text}; mend that and run again"
-        ) from None
-
-
-def _inside(error: BaseException) -> BaseException | None:
-    """The error that a wrapper of Ray's is about."""
-    worker_failures = getattr(error, "worker_failures", None)
-    if worker_failures:
-        return next(iter(worker_failures.values()), None)
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, BaseException) else None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .causes import as_raised
 from .config import CHUNK_STEPS, canonical_json
 from .domains import get_domain, use_own
 from .duration import training_seconds
@@ -87,9 +88,9 @@ def _side_by_side(place: Place, specs: Sequence[TrialSpec], n: int) -> Seconds:
 
     task = ray.remote(num_cpus=1, num_gpus=int(place.device == "cuda"))(_rehearse)
     texts = [canonical_json(spec) for spec in specs[: MOST_MEMBERS[place.device]]]
-    each: list[Seconds] = ray.get(
-        [task.remote(place.lab.address, texts, place.device, n, place.files) for _ in range(n)]
-    )
+    running = [task.remote(place.lab.address, texts, place.device, n, place.files) for _ in range(n)]
+    with as_raised("a pack that was measured"):
+        each: list[Seconds] = ray.get(running)
     return {k: statistics.median(one[k] for one in each) for k in each[0] if all(k in one for one in each)}
 
 

@@ -175,8 +175,8 @@ def cluster(address: str | None) -> Iterator[Path]:
             signal.signal(INTERRUPT, signal.default_int_handler)
         yield Path(folder)
     except (ray.exceptions.RayError, KeyboardInterrupt) as error:
-        if isinstance(error, KeyboardInterrupt) and guard.died is None:
-            raise
+        if isinstance(error, (KeyboardInterrupt, ray.exceptions.RayTaskError)) and guard.died is None:
+            raise  # the user's wish, or what a task raised: nothing of Ray's died
         raise ClusterError(_died(f"its {guard.died} ended" if guard.died else str(error).splitlines()[0])) from None
     finally:
         guard.stop(unless_died=True)

@@ -99,6 +99,7 @@ ORDER = [
     "bridgelab.duration",
     "bridgelab.pack_size",
     "bridgelab.planning",
+    "bridgelab.causes",
     "bridgelab.rehearsal",
     "bridgelab.power",
     "bridgelab.publication",
@@ -161,6 +162,7 @@ MAY_IMPORT = {
 ONLY_HERE = {
     "ray": {
         "bridgelab.session",
+        "bridgelab.causes",
         "bridgelab.pretraining",
         "bridgelab.rehearsal",
         "bridgelab.shelf",
