@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from . import parquet, soundness, strict_json
 from .columns import EVERY_ROW, TEXT, Where, coded, last_of_each, selected
 from .config import DECODES
-from .errors import DamagedError, LabError
+from .errors import AbsentError, DamagedError, LabError
 from .lab import Lab
 from .metrics import METRIC_VERSION, METRICS
 
@@ -340,15 +340,23 @@ class Results:
             raise DamagedPartError(f"{self.lab.show(path)} is not a part of results ({reason}); left out") from None
 
     def set_aside_damaged(self) -> list[str]:
-        """Moves parts that cannot be read out of every reader's way; returns the names that they have now."""
+        """Moves parts that cannot be read out of every reader's way; returns the names that they have now.
+
+        A warning names each. One that another process merged or moved meanwhile is passed over.
+        """
         moved = []
         for table in SCHEMAS:
             for name in self.part_names(table):
                 try:
                     self.read_part(table, name)
-                except DamagedPartError:
-                    self.lab.rename(f"results/{table}/{name}", f"results/{table}/damaged-{name}")
-                    moved.append(self.lab.show(f"results/{table}/damaged-{name}"))
+                except DamagedPartError as error:
+                    aside = f"results/{table}/damaged-{name}"
+                    with contextlib.suppress(AbsentError):
+                        self.lab.rename(f"results/{table}/{name}", aside)
+                        LOG.warning("bridgelab: %s, and set aside as damaged-%s", error, name)
+                        moved.append(self.lab.show(aside))
+                except AbsentError:
+                    continue
         return moved
 
     def latest_attempts(self) -> dict[str, dict[str, Any]]:

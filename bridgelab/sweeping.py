@@ -92,8 +92,7 @@ def sweep(
     wanted = History(lab, asked) if isinstance(asked, ResolvedSearch) else asked
     start = asked.start if isinstance(asked, ResolvedSearch) else asked
     lab.check_writable()
-    for name in Results(lab).set_aside_damaged():
-        told.phase(f"set aside {name}")
+    Results(lab).set_aside_damaged()
     watch = Watch(lab)
     watch.look()
     resolved = confirmation_of(wanted) if isinstance(wanted, History) else wanted

@@ -132,10 +132,28 @@ def test_a_part_that_is_garbage_can_be_set_aside(lab: Lab, caplog: pytest.LogCap
     lab.publish("results/trials/part-bad.parquet", b"not parquet at all")
     moved = Results(lab).set_aside_damaged()
     assert [name.rpartition("/")[2] for name in moved] == ["damaged-part-bad.parquet"]
+    assert "part-bad.parquet is not a part of results" in caplog.text
+    assert "set aside as damaged-part-bad.parquet" in caplog.text
     caplog.clear()
     assert Results(lab).read("trials").num_rows == 0
     assert caplog.text == ""
     assert lab.read("results/trials/damaged-part-bad.parquet") == b"not parquet at all"
+
+
+def test_a_damaged_part_that_another_process_moves_first_is_passed_over(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        lab.publish(f"results/trials/part-{name}.parquet", b"not parquet at all")
+    rename = Lab.rename
+
+    def too_late(lab: Lab, path: str, to: str) -> None:
+        if "one" in path:
+            lab.remove(path)
+        rename(lab, path, to)
+
+    monkeypatch.setattr(Lab, "rename", too_late)
+    assert [name.rpartition("/")[2] for name in Results(lab).set_aside_damaged()] == ["damaged-part-two.parquet"]
 
 
 @settings(max_examples=200, deadline=None)
