@@ -179,6 +179,8 @@ class Settings:
     "same: both domains label the same images (two models of one domain only)"
     overlap: Literal["same", "disjoint"] = "same"
     "disjoint: each side of the bridge sees its own half of the images (two models of one domain only)"
+    label_spreading: Switch = field(default=False, metadata={"neutral": False})
+    "whether the labels go on to the samples that have none, along the graph of nearest latents"
     class_map: tuple[int, ...] | None = field(default=None, metadata={"neutral": None})
     "for each class of side a the class of side b that it stands for; None: the one of the same place"
     decode: Decode = "sample"
@@ -194,6 +196,11 @@ class Settings:
     wavegan_b: WaveGANConfig | None = field(default=None, metadata={"neutral": None})
     judge_a: ClassifierConfig | None = None
     judge_b: ClassifierConfig | None = None
+
+    @property
+    def spreads_labels(self) -> bool:
+        """Whether there are labels to spread."""
+        return self.label_spreading and self.n_labels != 0
 
     @functools.cached_property
     def as_json(self) -> dict[str, Any]:
@@ -233,8 +240,11 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
     # The text to the letter, at the preset's sizes.
     "paper": {"bridge.learning_rate": 1e-3},
+    "few_labels": {"label_spreading": True},
 }
 """Method settings over the preset's sizes; what a recipe does not name is BridgeConfig's default."""
+BUILT_ON: Mapping[str, str] = {"few_labels": "default"}
+"""Recipe -> the one that it changes."""
 
 
 @validated(frozen=True, config=CHECKED)

@@ -25,7 +25,7 @@ GROUPS: Mapping[str, tuple[type, tuple[str, ...]]] = {
 }
 """Prefix of a key -> the class that has its fields, and where in Settings it is kept."""
 
-TOP_LEVEL = ("system", "n_labels", "labelled", "overlap", "decode")
+TOP_LEVEL = ("system", "n_labels", "labelled", "overlap", "label_spreading", "decode")
 
 KEYS: tuple[str, ...] = TOP_LEVEL + tuple(
     f"{prefix}.{field.name}" for prefix, (cls, _) in GROUPS.items() for field in dataclasses.fields(cls)

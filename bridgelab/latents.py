@@ -47,6 +47,11 @@ class Latents:
         """(N / n_places,): each item once."""
         return self.labels[: len(self) // self.n_places]
 
+    @property
+    def mu_of_items(self) -> NDArray[np.float32]:
+        """(N / n_places, D): each item in its first place."""
+        return self.mu[: len(self) // self.n_places]
+
     def rows_of(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of some items, in all their places."""
         starts = np.arange(self.n_places)[:, None] * (len(self) // self.n_places)

@@ -30,7 +30,7 @@ Preset = Annotated[
     str | None, typer.Option("--preset", metavar="smoke|desk|full", help="how large: seconds, minutes (desk), days")
 ]
 Recipe = Annotated[
-    str | None, typer.Option("--recipe", metavar="default|paper", help="which method settings (default)")
+    str | None, typer.Option("--recipe", metavar="default|paper|few_labels", help="which method settings (default)")
 ]
 Seeds = Annotated[
     Any,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import metrics
 from .bridge.lockstep import TERMS
 from .bridge.pack import VALIDATED, Trained
-from .bridge.pool import pool
+from .bridge.pool import seen_of
 from .config import canonical_json
 from .domains import Split
 from .latents import Latents
@@ -60,7 +60,7 @@ class Origins(Protocol):
 
 def provenance(spec: TrialSpec, origins: Origins) -> dict[str, Any]:
     """What a trial was made from, as columns of `trials`."""
-    labels = origins.latents(spec.base_a.latents_id)["train"].labels_of_items
+    n_items = len(origins.latents(spec.base_a.latents_id)["train"].labels_of_items)
     return {
         "config": canonical_json(spec),
         "domain_a": spec.base_a.domain,
@@ -71,7 +71,7 @@ def provenance(spec: TrialSpec, origins: Origins) -> dict[str, Any]:
         "base_b_sha256": origins.sha256(spec.base_b),
         "label_seed": spec.label_seed,
         "bridge_seed": spec.bridge_seed,
-        "n_train": len(pool(spec, "a", labels).seen),
+        "n_train": len(seen_of(spec, "a", n_items)),
         "versions": _versions(),
         "host": socket.gethostname(),
         "finished_at": now(),

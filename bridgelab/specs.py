@@ -127,7 +127,8 @@ class TrialSpec:
             **({"bridge": s.as_json["bridge"]} if s.system == "bridge" else {"system": s.system}),
             **({"pixels": s.pixels} if s.system in PIXEL_SYSTEMS else {}),
             "labels": {"n": s.n_labels, "labelled": s.labelled, "overlap": s.overlap}
-            | ({} if s.class_map is None else {"class_map": s.class_map}),
+            | ({} if s.class_map is None else {"class_map": s.class_map})
+            | ({"spreading": True} if s.spreads_labels else {}),
             "latents": [self.base_a.latents_id, self.base_b.latents_id],
             "seeds": {"labels": self.label_seed, "bridge": self.bridge_seed},
             "numerics": NUMERICS,

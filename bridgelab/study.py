@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import (
+    BUILT_ON,
     LABEL_COUNTS,
     PIXEL_SYSTEMS,
     RECIPES,
@@ -341,13 +342,9 @@ def _base_settings(
     # A bridge between two domains is as large, and set, as the more demanding of them asks for.
     demands = sorted(zip((a, b), pair, strict=True), key=lambda d: _demand(d[0]))
     sizes = max((a, b), key=_demand).bridge
-    layers = [
-        a.rejection,
-        b.rejection,
-        sizes,
-        RECIPES[recipe],
-        *(domain.recipes.get(recipe, {}) for _, domain in demands),
-    ]
+    layers = [a.rejection, b.rejection, sizes]
+    for name in (BUILT_ON[recipe], recipe) if recipe in BUILT_ON else (recipe,):
+        layers += [RECIPES[name], *(domain.recipes.get(name, {}) for _, domain in demands)]
     for values in (*layers, study.base, overrides):
         settings = with_keys(settings, values)
     return settings

@@ -60,6 +60,7 @@ ORDER = [
     "bridgelab.base_models.fit",
     "bridgelab.base_models.adversarial",
     "bridgelab.base_models.pretrain",
+    "bridgelab.spreading",
     "bridgelab.latents",
     "bridgelab.encoding",
     "bridgelab.rejection",

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from bridgelab.study import Selection, load_study, resolve, study_names
 @pytest.mark.parametrize("name", study_names())
 @pytest.mark.parametrize("preset", ["smoke", "desk"])
 @pytest.mark.parametrize("pair", ["digits-digits", "plane-plane"])
-@pytest.mark.parametrize("recipe", [None, "default", "paper"])
+@pytest.mark.parametrize("recipe", [None, "default", "paper", "few_labels"])
 def test_every_study_resolves_in_every_preset_pair_and_recipe(
     name: str, preset: str, pair: str, recipe: str | None
 ) -> None:
@@ -39,7 +40,7 @@ def test_every_study_resolves_in_every_preset_pair_and_recipe(
     assert resolved.reference in {arm.name for arm in resolved.arms}
 
 
-@pytest.mark.parametrize("recipe", ["default", "paper"])
+@pytest.mark.parametrize("recipe", ["default", "paper", "few_labels"])
 def test_a_grid_around_the_recipe_has_the_recipe_in_its_middle_and_as_its_reference(recipe: str) -> None:
     resolved = resolve("beta_weights", Selection(recipe=recipe))
     arms = {arm.name: arm for arm in resolved.arms}
@@ -353,3 +354,20 @@ def test_an_imported_wavegan_is_one_model_whatever_the_seed_and_the_training(cli
     assert waves(clips, **imported, **{"wavegan.n_steps": 9}).members[0].trial.base_b == first
     with pytest.raises(InvalidValueError, match="wavegan.imported=x: .*pattern"):
         waves(clips, **{"wavegan.imported": "x"})
+
+
+@pytest.mark.parametrize("pair", ["digits-digits", "plane-plane"])
+def test_few_labels_is_the_default_recipe_with_its_labels_spread(pair: str) -> None:
+    default, few = (
+        resolve("label_efficiency", Selection(pair=pair, recipe=recipe)).base for recipe in ("default", "few_labels")
+    )
+    assert few == replace(default, label_spreading=True)
+
+
+def test_where_no_label_can_spread_a_trial_is_what_it_was() -> None:
+    trials = [
+        {m.arm.name: m.trial.trial_id for m in resolve("label_efficiency", Selection(recipe=recipe)).members}
+        for recipe in ("default", "few_labels")
+    ]
+    assert trials[0]["n_labels=0"] == trials[1]["n_labels=0"]
+    assert trials[0]["n_labels=10"] != trials[1]["n_labels=10"]

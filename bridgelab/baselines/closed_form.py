@@ -123,10 +123,10 @@ def fit(spec: TrialSpec, a: Latents, b: Latents, n_classes: int) -> dict[str, Te
 
 def labelled(spec: TrialSpec, side: Side, latents: Latents, n_classes: int) -> Labelled:
     """The latents that a trial may read a label of, in all their places."""
-    items = pool(spec, side, latents.labels_of_items).labelled
-    rows = latents.rows_of(items)
-    classes = in_terms_of_a(latents.labels[rows], side, spec.settings.class_map)
-    return Labelled(latents.mu[rows].astype(np.float64), classes, n_classes)
+    own = pool(spec, side, latents)
+    classes = in_terms_of_a(own.labels[own.labelled], side, spec.settings.class_map)
+    rows = latents.rows_of(own.labelled)
+    return Labelled(latents.mu[rows].astype(np.float64), np.tile(classes, latents.n_places), n_classes)
 
 
 class StackedMaps:

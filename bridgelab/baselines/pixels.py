@@ -249,10 +249,10 @@ class _Side:
     """The training pictures of a side: all that a trial sees, and those whose class it may read, by class."""
 
     def __init__(self, spec: TrialSpec, side: Side, latents: Latents) -> None:
-        own = pool(spec, side, latents.labels_of_items)
+        own = pool(spec, side, latents)
         self._x = torch.from_numpy(np.array(latents.mu))
         self._seen, self._labelled = torch.from_numpy(own.seen), torch.from_numpy(own.labelled)
-        classes: NDArray[np.int64] = in_terms_of_a(latents.labels_of_items, side, spec.settings.class_map)
+        classes: NDArray[np.int64] = in_terms_of_a(own.labels, side, spec.settings.class_map)
         self._classes = torch.from_numpy(np.ascontiguousarray(classes))
         read = self._classes[self._labelled]
         self._of_class = {c: self._labelled[read == c] for c in sorted(set(read.tolist()))}

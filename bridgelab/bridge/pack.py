@@ -25,7 +25,7 @@ from .layout import Layout
 from .lockstep import TERMS, Lockstep, State
 from .model import BridgingVAE
 from .stacked import StackedBridges, fold
-from .streams import There, TrialStreams
+from .streams import Shared, TrialStreams
 
 N_CURVE_POINTS = 40
 VALIDATED = ("transfer_accuracy_ab", "transfer_accuracy_ba")
@@ -74,8 +74,8 @@ class Pack:
         self.results = [Trained(weights=None) for _ in members]
         self.alive = list(range(len(members)))
         self.layout = Layout(members[0].latent_dim, members[0].n_classes, self.configs[0])
-        there: There = {}
-        self._streams = [TrialStreams(m.spec, m.a, m.b, self.device, there) for m in members]
+        shared = Shared(self.device)
+        self._streams = [TrialStreams(m.spec, m.a, m.b, self.device, shared) for m in members]
         initial = [initial_weights(member) for member in members]
         self._names = [list(state) for state in initial]
         parameters = torch.zeros(len(members), self.layout.row_size)

@@ -10,23 +10,47 @@ P directions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import CHUNK_STEPS, UNLABELLED, Side, stream_seed
+from ..config import CHUNK_STEPS, Side, stream_seed
 from ..latents import Latents
 from ..specs import TrialSpec
+from ..spreading import graph
 from .pool import Pool, in_terms_of_a, pool
 
 SIDES: tuple[Side, ...] = ("a", "b")
 CPU = torch.device("cpu")
-There = dict[tuple[int, tuple[int, ...]], Tensor]
-"""Arrays by their place in memory and their shape, as tensors."""
+
+
+class Shared:
+    """What members of a pack make of the arrays that they share, once: they share their place in memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._made: dict[tuple[str, int, tuple[int, ...]], tuple[NDArray[np.float32], Any]] = {}
+        "with the array, whose place nothing else may take"
+
+    def tensor(self, array: NDArray[np.float32]) -> Tensor:
+        """The array on the device."""
+        made: Tensor = self._once("tensor", array, lambda array: _tensor(array).to(self.device))
+        return made
+
+    def graph(self, z_ND: NDArray[np.float32]) -> Any:
+        """`spreading.graph` of latents."""
+        return self._once("graph", z_ND, graph)
+
+    def _once(self, what: str, array: NDArray[np.float32], make: Callable[[NDArray[np.float32]], Any]) -> Any:
+        key = (what, array.__array_interface__["data"][0], array.shape)
+        if key not in self._made:
+            self._made[key] = (array, make(array))
+        return self._made[key][1]
 
 
 @dataclass(frozen=True)
@@ -47,21 +71,16 @@ class Chunk:
 
 
 class TrialStreams:
-    """The streams of one trial over the training latents of its two sides.
-
-    `there` has what is on the device already: members of a pack that share their latents share their place in memory.
-    """
+    """The streams of one trial over the training latents of its two sides."""
 
     def __init__(
-        self, spec: TrialSpec, a: Latents, b: Latents, device: torch.device = CPU, there: There | None = None
+        self, spec: TrialSpec, a: Latents, b: Latents, device: torch.device = CPU, shared: Shared | None = None
     ) -> None:
         self._config, self._device = spec.settings.bridge, device
         self._seed = spec.bridge_seed
         self._generators: dict[str, torch.Generator] = {}
-        there = {} if there is None else there
-        b = replace(b, labels=in_terms_of_a(b.labels, "b", spec.settings.class_map))
-        pools = {"a": pool(spec, "a", a.labels_of_items), "b": pool(spec, "b", b.labels_of_items)}
-        self._banks = {"a": _Bank(a, pools["a"], device, there), "b": _Bank(b, pools["b"], device, there)}
+        shared = Shared(device) if shared is None else shared
+        self._banks = {side: _bank(spec, side, own, shared) for side, own in zip(SIDES, (a, b), strict=True)}
 
     def next_chunk(self) -> Chunk:
         """The next CHUNK_STEPS steps."""
@@ -152,22 +171,29 @@ class TrialStreams:
 class _Bank:
     """A side's training latents as tensors, and the positions that batches are drawn from."""
 
-    def __init__(self, latents: Latents, pool: Pool, device: torch.device, there: There) -> None:
-        def shared(array: NDArray[np.float32]) -> Tensor:
-            key = (array.__array_interface__["data"][0], array.shape)
-            if key not in there:
-                there[key] = _tensor(array).to(device)
-            return there[key]
-
-        self.mu, self.sigma = shared(latents.mu), shared(latents.sigma)
+    def __init__(self, latents: Latents, pool: Pool, shared: Shared) -> None:
+        self.mu, self.sigma = shared.tensor(latents.mu), shared.tensor(latents.sigma)
         seen, labelled = latents.rows_of(pool.seen), latents.rows_of(pool.labelled)
         labels_of_seen = latents.labels[seen]
         sizes = np.unique(labels_of_seen, return_counts=True)[1]
-        known = np.full(len(latents), UNLABELLED, np.int64)
-        known[labelled] = latents.labels[labelled]
         by_class, starts = seen[np.argsort(labels_of_seen, kind="stable")], np.cumsum(sizes) - sizes
-        self.seen, self.labelled, self.known_labels = (_tensor(x).to(device) for x in (seen, labelled, known))
-        self.by_class, self.class_size, self.class_start = (_tensor(x).to(device) for x in (by_class, sizes, starts))
+        known = np.tile(pool.labels, latents.n_places)
+
+        def moved(*arrays: NDArray[np.int64]) -> list[Tensor]:
+            return [_tensor(array).to(shared.device) for array in arrays]
+
+        self.seen, self.labelled, self.known_labels = moved(seen, labelled, known)
+        self.by_class, self.class_size, self.class_start = moved(by_class, sizes, starts)
+
+
+def _bank(spec: TrialSpec, side: Side, latents: Latents, shared: Shared) -> _Bank:
+    """Of a side, with its classes in terms of side a."""
+    own = pool(spec, side, latents, shared.graph)
+
+    def of_a(classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return in_terms_of_a(classes, side, spec.settings.class_map)
+
+    return _Bank(replace(latents, labels=of_a(latents.labels)), replace(own, labels=of_a(own.labels)), shared)
 
 
 def _at(rows_NX: Tensor, index_TB: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def test_a_map_sees_the_labels_of_its_trial_and_no_others(make_trial) -> None:
     rng, labels = np.random.default_rng(3), np.arange(40) % 2
     spec = make_trial(0, system="gaussian_ot", n_labels=10)
     a, b = (Latents(*rng.standard_normal((2, 40, D)).astype(np.float32), labels) for _ in range(2))
-    unseen = np.setdiff1d(np.arange(40), pool(spec, "a", labels).labelled)
+    unseen = np.setdiff1d(np.arange(40), pool(spec, "a", a).labelled)
     scrambled = dataclasses.replace(a, labels=labels.copy(), mu=a.mu.copy())
     scrambled.mu[unseen] = 99
     before, after = closed_form.fit(spec, a, b, 2), closed_form.fit(spec, scrambled, b, 2)

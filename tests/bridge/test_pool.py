@@ -5,13 +5,17 @@ import itertools
 import numpy as np
 import pytest
 
-from bridgelab.bridge.pool import pool
+from bridgelab.bridge.pool import in_terms_of_a, pool
+from bridgelab.config import UNLABELLED
+from bridgelab.latents import Latents
 
 LABELS = np.repeat(np.arange(10), 30)[np.random.default_rng(0).permutation(300)]
+NOISE = np.random.default_rng(1).normal(size=(300, 10)).astype(np.float32)
+LATENTS = Latents(8 * np.eye(10, dtype=np.float32)[LABELS] + NOISE, 0 * NOISE, LABELS)
 
 
 def labelled(make_trial, side="a", replicate=0, **values):
-    return pool(make_trial(replicate, **values), side, LABELS).labelled
+    return pool(make_trial(replicate, **values), side, LATENTS).labelled
 
 
 @pytest.mark.parametrize("n", [0, 10, 100, 300])
@@ -47,7 +51,35 @@ def test_replicates_draw_independently(make_trial) -> None:
 
 
 def test_disjoint_pools_share_no_sample_and_leave_none_out(make_trial) -> None:
-    a, b = (pool(make_trial(overlap="disjoint", n_labels=50), side, LABELS) for side in ("a", "b"))
+    a, b = (pool(make_trial(overlap="disjoint", n_labels=50), side, LATENTS) for side in ("a", "b"))
     assert sorted([*a.seen, *b.seen]) == list(range(300))
     assert set(a.labelled) <= set(a.seen)
     assert set(b.labelled) <= set(b.seen)
+
+
+def spread(make_trial, **values):
+    return pool(make_trial(label_spreading=True, **values), "a", LATENTS)
+
+
+def test_a_label_goes_on_to_the_samples_near_it(make_trial) -> None:
+    found = spread(make_trial, n_labels=10)
+    assert np.array_equal(found.labels, LABELS)
+    assert np.array_equal(found.labelled, found.seen)
+
+
+def test_a_sample_that_is_not_seen_gets_no_label(make_trial) -> None:
+    found = spread(make_trial, n_labels=50, overlap="disjoint")
+    assert set(found.labelled) <= set(found.seen)
+    assert np.array_equal(np.flatnonzero(found.labels != UNLABELLED), found.seen)
+
+
+@pytest.mark.parametrize("n", [0, "all"])
+def test_without_a_label_or_without_need_nothing_is_spread(make_trial, n) -> None:
+    found = spread(make_trial, n_labels=n)
+    assert np.array_equal(found.labelled, labelled(make_trial, n_labels=n))
+    assert ((found.labels == LABELS) | (found.labels == UNLABELLED)).all()
+
+
+def test_an_item_without_a_label_keeps_none_under_a_class_map() -> None:
+    found = in_terms_of_a(np.array([0, UNLABELLED, 2]), "b", (1, 2, 0))
+    assert found.tolist() == [2, UNLABELLED, 1]

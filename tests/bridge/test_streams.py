@@ -31,7 +31,7 @@ def test_a_moved_item_is_drawn_like_the_item_and_has_its_label(
     chunk = TrialStreams(trial, a, b).next_chunk()
     size = trial.settings.bridge.batch_size
     assert 0.4 < float((chunk.z[:, :size, 0] > 50).float().mean()) < 0.6
-    labelled = pool(trial, "a", a.labels_of_items).labelled
+    labelled = pool(trial, "a", a).labelled
     known = {tuple(a.mu[row]): a.labels[row] for row in a.rows_of(labelled)}
     drawn = chunk.z[:, 2 * size : 2 * size + trial.settings.bridge.labelled_batch_size].reshape(-1, 2)
     found = dict(zip(map(tuple, drawn.tolist()), chunk.labels[:, 0].ravel().tolist(), strict=True))

@@ -11,6 +11,7 @@ from bridgelab.bridge.pool import pool
 from bridgelab.config import UNLABELLED
 from bridgelab.domains import get_pair
 from bridgelab.errors import BridgelabError, DataError
+from bridgelab.latents import Latents
 from bridgelab.study import Selection, resolve
 
 HEAD = "domain,split,item,bin"
@@ -43,7 +44,7 @@ def test_a_bridge_sees_every_item_and_only_the_labels_of_the_file(tmp_path: Path
     chosen = Selection(preset="smoke", labels=str(_odd_and_even(tmp_path / "parity.csv")))
     resolved = resolve("transfer_pairs", chosen)
     labels = resolved.pair[0].load("a")["train"].labels
-    found = pool(resolved.members[0].trial, "a", labels)
+    found = pool(resolved.members[0].trial, "a", Latents(*np.zeros((2, len(labels), 1), np.float32), labels))
     assert len(found.seen) == len(labels)
     assert found.labelled.tolist() == list(range(60))
     assert "--labels" in resolved.command
