@@ -49,6 +49,8 @@ class World:
 
     base: Generator
     judge: Judge
+    latents_id: str
+    "one base model may have several latents: how they are drawn has no part in how it is trained"
     latents: Mapping[Split, Latents]
     samples: Mapping[Split, Samples]
     landed: Callable[[NDArray[np.float32]], NDArray[np.bool_]] | None = None
@@ -143,7 +145,7 @@ def _frechet(direction: Direction, transferred_ND: Tensor, there: World, known: 
     if not isinstance(there.judge, Examiner):
         return {}
     real, n = there.samples["test"].x, len(transferred_ND)
-    key = (there.judge, there.base, n)
+    key = (there.judge, there.latents_id, n)
     if key not in known:
         train = there.samples["train"].x
         spread = np.linspace(0, len(train) - 1, min(n, len(train))).astype(int)
@@ -195,7 +197,7 @@ def _predictions(
     target = other(source)
     here, there = bridge.worlds[source], bridge.worlds[target]
     class_map, labels = bridge.spec.settings.class_map, here.latents[view.split].labels_of_items
-    of_samples, of_means = (here.judge, source, view.split), (here.judge, here.base, view.split)
+    of_samples, of_means = (here.judge, source, view.split), (here.judge, here.latents_id, view.split)
     if view.decode == "mean" and of_means not in judged:
         judged[of_means] = _classify(here.judge, z_ND, here.base)
     decoded = judged[of_means] if view.decode == "mean" else _classify(here.judge, z_ND, here.base)
@@ -232,12 +234,12 @@ class Validation:
         self, specs: Sequence[TrialSpec], worlds: Sequence[Mapping[Side, World]], n_scored: int = N_SCORED
     ) -> None:
         self._worlds, self._maps = worlds, [spec.settings.class_map for spec in specs]
-        known: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        known: dict[tuple[Judge, str], tuple[Tensor, Tensor]] = {}
         self._sources: list[dict[Side, tuple[Tensor, Tensor]]] = []
         for world in worlds:
             own: dict[Side, tuple[Tensor, Tensor]] = {}
             for side, here in world.items():
-                key = (id(here.base), id(here.judge))  # replicates of several arms share their base models
+                key = (here.judge, here.latents_id)  # replicates of several arms share their latents
                 known[key] = own[side] = known.get(key) or _scored(here, n_scored)
             self._sources.append(own)
 

@@ -67,6 +67,7 @@ class Surroundings:
         return World(
             base=self._bases[base.model_id],
             judge=self._judges[judge.model_id, side],
+            latents_id=base.latents_id,
             latents=self.source.latents(base.latents_id),
             samples=self.source.samples(base.domain, side),
             landed=None if domain.landed is None else functools.partial(domain.landed, side),

@@ -4,16 +4,20 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors
 import torch
+from untrained import published, wavegan
 
 import bridgelab.trial as trial_module
 from bridgelab import metrics
+from bridgelab.base_models import Features, Identity
 from bridgelab.bridge.transfer import cross, stack
 from bridgelab.config import STAGE_VERSIONS
-from bridgelab.domains import Samples, get_domain
+from bridgelab.domains import SPLITS, Samples, get_domain
 from bridgelab.errors import LabError
+from bridgelab.latents import Latents
 from bridgelab.metrics import Predictions
 from bridgelab.specs import Entry
 from bridgelab.trial import Runtime, Surroundings, load_bridge, run_pack
@@ -39,6 +43,56 @@ def test_rows_of_a_trial_are_the_same_alone_and_in_a_pack_of_eight(make_trial, a
         for table in ("curves", "predictions", "metrics", "trials"):
             assert by_trial(alone[table], entry.spec.trial_id) == by_trial(together[table], entry.spec.trial_id)
             assert by_trial(alone[table], entry.spec.trial_id)
+
+
+class Drawing:
+    """A Source whose latents are drawn by their id, and whose samples are noise."""
+
+    def latents(self, latents_id):
+        rng = np.random.default_rng(int(latents_id, 16))
+        mu = {split: rng.normal(size=(40, 6)).astype(np.float32) for split in SPLITS}
+        return {split: Latents(z_ND, np.zeros_like(z_ND), np.arange(40) % 10) for split, z_ND in mu.items()}
+
+    def samples(self, domain, side):
+        rng = np.random.default_rng(0)
+        return {split: Samples(rng.normal(size=(40, 6)).astype(np.float32), np.arange(40) % 10) for split in SPLITS}
+
+
+class Loudest:
+    """A judge of samples that are latents: which coordinate is the largest."""
+
+    def features(self, x_BX):
+        return Features(x_BX, torch.softmax(x_BX, 1))
+
+    def classify(self, x_BX):
+        return x_BX.argmax(1)
+
+
+class OfOneModelASide(Surroundings):
+    """Surroundings whose base model and judge are the same on a side, whatever is drawn there."""
+
+    def __init__(self, lab):
+        super().__init__(lab, Drawing())
+        self.models = {side: (Identity(), Loudest()) for side in "ab"}
+
+    def world(self, base, judge, side):
+        model, loudest = self.models[side]
+        return dataclasses.replace(super().world(base, judge, side), base=model, judge=loudest)
+
+
+def test_two_rules_of_rejection_in_one_pack_give_the_rows_of_each_alone(lab) -> None:
+    one = published(lab, "digits", "fsdd_wave")
+    short = dataclasses.replace(one.settings.bridge, n_steps=70)
+    one = dataclasses.replace(one, settings=dataclasses.replace(one.settings, bridge=short))
+    other = dataclasses.replace(one, base_b=wavegan(lab, "fsdd_wave", one.judge_b, rule="top_k"))
+    pack = [Entry(spec, attempt=0, trained=False, fid=True) for spec in (one, other)]
+    together = run_pack(Runtime("together"), pack, OfOneModelASide(lab)).rows
+    for entry in pack:
+        alone = run_pack(Runtime("alone"), [entry], OfOneModelASide(lab)).rows
+        for table in ("curves", "predictions", "metrics"):
+            ours, theirs = (pd.DataFrame(by_trial(rows[table], entry.spec.trial_id)) for rows in (alone, together))
+            assert len(ours)
+            assert ours.equals(theirs), table
 
 
 def test_all_accuracies_come_from_the_stored_predictions(make_trial, around) -> None:
