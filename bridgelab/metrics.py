@@ -143,8 +143,9 @@ def rows(trial_id: str, attempt: int, judge_id: str, found: Found) -> list[dict[
         for view, p in found.predictions.items()
         for metric, value in accuracies(view.direction, p).items()
     ]
-    n_eval = {(view.split, view.decode): len(p.true) for view, p in found.predictions.items()}
     for (split, decode), measures in found.measures.items():
-        values += [(split, decode, metric, value, n_eval[split, decode]) for metric, value in measures.items()]
+        n_of: dict[str, int] = {d: len(found.predictions[View(split, decode, d)].true) for d in DIRECTIONS}
+        fewer = min(n_of.values())  # what compares both sides takes as many of each
+        values += [(split, decode, metric, v, n_of.get(metric[-2:], fewer)) for metric, v in measures.items()]
     names = ("split", "decode", "metric", "value", "n_eval")
     return [{**common, **dict(zip(names, one, strict=True))} for one in values]

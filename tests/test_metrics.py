@@ -23,6 +23,10 @@ def predictions() -> Predictions:
     )
 
 
+def arrays(p: Predictions) -> list[tuple[str, np.ndarray]]:
+    return [(name, values) for name, values in vars(p).items() if isinstance(values, np.ndarray)]
+
+
 def test_each_accuracy_compares_what_its_name_says() -> None:
     assert accuracies("ab", predictions()) == {
         "transfer_accuracy_ab": 3 / 4,
@@ -52,6 +56,14 @@ def test_rows_say_on_how_many_items_and_under_which_judge() -> None:
     assert len(found) == 11
     columns = ("trial_id", "attempt", "judge_id", "split", "decode", "n_eval")
     assert {tuple(row[name] for name in columns) for row in found} == {("t", 2, "j", "test", "sample", 4)}
+
+
+def test_a_measure_of_a_direction_is_on_the_items_of_its_own_side() -> None:
+    few = dataclasses.replace(predictions(), **{name: values[:3] for name, values in arrays(predictions())})
+    views = {View("test", "mean", "ab"): predictions(), View("test", "mean", "ba"): few}
+    measures = {"locality_ab": 0.5, "fid_ba": 1.0, "path_jump_within_ab": 2.0, "shared_distance": 3.0}
+    found = {row["metric"]: row["n_eval"] for row in rows("t", 1, "j", Found(views, {("test", "mean"): measures}))}
+    assert [found[name] for name in measures] == [4, 3, 4, 3]  # the shared space is compared on as many of both
 
 
 def test_transfer_is_measured_against_the_judge_of_the_source_and_not_the_label() -> None:
