@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import variance
+from . import paper, variance
 from .markup import text
 from .summary import Run, summarize
 
@@ -90,7 +90,7 @@ def _provenance(run: Run) -> dict[str, str]:
     return {
         "versions": _distinct(done["versions"].dropna().map(_versions)),
         "devices": _distinct(done["device"]),
-        "bridges drew from": f"{_distinct(done['n_train'].astype('Int64'))} training samples a side",
+        "bridges drew from": f"{_distinct(done['n_train'].astype('Int64'))} training samples {paper.whose(run.pair)}",
         "trials finished": f"{finished.min():%Y-%m-%d} to {finished.max():%Y-%m-%d}",
         "base models (sha256 of weights)": _distinct(weights),
     }

@@ -40,7 +40,6 @@ SHARE_IN_TRAINING = 0.8
 """Where at least so much of that is trained on here, the data are the paper's; the rest is validation."""
 
 DIGITS = "mnist-mnist"
-OF_THE_BRIDGE = ("transfer_pairs", "baselines", "pixel_baselines", "reconstruction", "label_efficiency")
 FULL = ("bridge", "n_labels=all")
 """The arms of transfer_pairs, baselines and reconstruction, and of label_efficiency, that Tables 1 and 2 speak of."""
 
@@ -74,13 +73,19 @@ def _of_the_bridge(study: str, pair: str, metric: str) -> float | None:
 
 
 def other_data(pair: str, n_train: float) -> str | None:
-    """How the training data or the base models differ from the paper's, in words; None where they do not."""
+    """How the training data of side a or the base models differ from the paper's, in words; None where they do not."""
     if "sc09" in pair.split("-"):
         return "speech under a VAE of log-mel pictures where the paper has a WaveGAN"
-    of_paper = min((N_IMAGES[name] for name in pair.split("-") if name in N_IMAGES), default=0)
-    if not of_paper or n_train >= SHARE_IN_TRAINING * of_paper:
+    of_paper = N_IMAGES.get(pair.partition("-")[0], 0)
+    if n_train >= SHARE_IN_TRAINING * of_paper:
         return None
-    return f"trained on {n_train:,.0f} images a side where the paper has {of_paper:,}"
+    return f"trained on {n_train:,.0f} images {whose(pair)} where the paper has {of_paper:,}"
+
+
+def whose(pair: str) -> str:
+    """Of which sides a number of training samples is known: a lab keeps that of side a."""
+    a, _, b = pair.partition("-")
+    return "a side" if a == b else f"of {a}"
 
 
 def context(study: str) -> str | None:

@@ -37,7 +37,7 @@ def strip(run: Run, number: int) -> str:
         "trials complete": trials + (f', <span class="bad">{failed} failed</span>' if failed else ""),
         "arms x replicates": f"{members['arm_index'].nunique()} x {members['replicate'].nunique()}",
         "pairs of base models": str(int(summary["n_base"].max())),
-        "test items": f"{int(summary['n_eval'].max()):,}",
+        "test items": tables.n_items(run),
         "core-hours of all trials": f"{seconds / 3600:,.2f}",
     }
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())

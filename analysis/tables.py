@@ -87,11 +87,10 @@ def caption(run: Run) -> str:
 def footnote(run: Run) -> str:
     """How a table is to be read, in one line."""
     summary = summarize(run)
-    n_eval = int(summary["n_eval"].max())
     how = " or ".join(summary["decode"].dropna().unique()) or "mean"
     text = (
-        f"mean [95 % Student-t interval over n replicates], on {n_eval} test items, transferred from the {how} of q; "
-        "n_base: pairs of base models"
+        f"mean [95 % Student-t interval over n replicates], on {n_items(run)} test items, "
+        f"transferred from the {how} of q; n_base: pairs of base models"
     )
     of_shown = summary[summary["metric"].isin(shown(run))]
     if (of_shown["interval"] == "studentized").any():
@@ -102,6 +101,17 @@ def footnote(run: Run) -> str:
     if (of_shown["n"] < of_shown["n_planned"]).any():
         text += "; n/planned where trials failed, are left out or are still to run"
     return text + _base_footnote(run, of_shown) + "".join(f"; {line}" for line in (*mixed(run), *excluded(run)))
+
+
+def n_items(run: Run) -> str:
+    """How many test items were sent across, in words: of each direction where it is not the same."""
+    summary = summarize(run)
+    counts = {
+        way: int(summary.loc[summary["metric"] == f"transfer_accuracy_{direction}", "n_eval"].max())
+        for direction, way in (("ab", "a→b"), ("ba", "b→a"))
+    }
+    alike = len(set(counts.values())) == 1
+    return f"{counts['a→b']:,}" if alike else " and ".join(f"{n:,} ({way})" for way, n in counts.items())
 
 
 def _base_footnote(run: Run, shown: pd.DataFrame) -> str:

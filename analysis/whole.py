@@ -99,7 +99,7 @@ def _ours(cell: Cell, run: Run) -> dict[str, Any]:
     rows = summary[(summary["arm_name"] == cell.arm) & (summary["metric"] == cell.metric) & (summary["n"] > 0)]
     if rows.empty:
         n_train = run.members["n_train"].max()
-        there = "" if pd.isna(n_train) else f": {n_train:,.0f} samples a side"
+        there = "" if pd.isna(n_train) else f": {n_train:,.0f} samples {paper.whose(run.pair)}"
         return {"verdict": f"not run{there}"}
     found = {name: rows[name].iloc[0] for name in ("n", "n_base", "n_eval", "mean", "ci_low", "ci_high")}
     compared = replicate(run)
@@ -144,7 +144,7 @@ def _where_from(run: Run) -> str:
         "not finished" if pd.isna(ended) else f"{ended:%Y-%m-%d}",
         f"preset {run.preset}",
         f"transferred from the {how} of q",
-        other or f"trained on {n_train:,.0f} samples a side",
+        other or f"trained on {n_train:,.0f} samples {paper.whose(run.pair)}",
     ]
     return "- " + "; ".join(parts)
 

@@ -100,5 +100,7 @@ def test_a_published_number_stands_only_where_it_is_of_the_same_thing(study, pai
 
 def test_other_data_than_the_papers_is_said_to_be() -> None:
     assert paper.other_data("mnist-mnist", 7_000) == "trained on 7,000 images a side where the paper has 60,000"
+    of_one_side = "trained on 7,000 images of mnist where the paper has 60,000"
+    assert paper.other_data("mnist-fashion_mnist", 7_000) == of_one_side
     assert paper.other_data("mnist-fashion_mnist", 52_500) is None
     assert paper.other_data("digits-digits", 1_259) is None

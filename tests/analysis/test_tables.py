@@ -7,7 +7,7 @@ import json
 import pytest
 
 import analysis
-from analysis import paper, tables
+from analysis import paper, sections, tables
 from bridgelab.errors import InvalidValueError
 from bridgelab.metrics import METRICS
 
@@ -86,6 +86,13 @@ def test_a_count_of_failures_is_shown(lab, fill) -> None:
     text = analysis.render(analysis.read_run(lab, "label_efficiency"), "md")
     assert "3/4" in text
     assert "trials failed, are left out or are still to run" in text
+
+
+def test_a_table_says_on_how_many_items_each_way_where_the_sides_differ(lab, fill) -> None:
+    fill("transfer_pairs", by_replicate, n_back=3_000)
+    run = analysis.read_run(lab, "transfer_pairs")
+    assert "on 359 (a→b) and 3,000 (b→a) test items" in tables.footnote(run)
+    assert "<dt>test items</dt><dd>359 (a→b) and 3,000 (b→a)</dd>" in sections.strip(run, 0)
 
 
 def test_every_row_of_the_markdown_has_as_many_cells(lab, fill) -> None:

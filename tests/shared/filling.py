@@ -11,6 +11,7 @@ from bridgelab.publication import publish_members
 from bridgelab.results import SCHEMAS, Results, now
 from bridgelab.study import ResolvedStudy, Selection, resolve
 
+N_ITEMS = 359
 Value = Callable[[str, int, str], float]
 
 
@@ -22,11 +23,12 @@ def fill_lab(
     failed: tuple[tuple[str, int], ...] = (),
     failure: str = "nan",
     more: tuple[str, ...] = (),
+    n_back: int = N_ITEMS,
     **selection: Any,
 ) -> ResolvedStudy:
     """Members of a study, and a COMPLETE trial with `value(arm, replicate, metric)` for each but the failed ones.
 
-    Of METRICS, and of `more` that not every trial has.
+    Of METRICS, and of `more` that not every trial has; `n_back` test items from b to a.
     """
     resolved = resolve(study, Selection(**{"n_replicates": 4, **selection}))
     publish_members(lab, resolved)
@@ -38,7 +40,8 @@ def fill_lab(
         for metric, decode in () if bad else itertools.product(names, DECODES):
             number = value(member.arm.name, member.replicate, metric)
             other = 0.0 if decode == member.arm.settings.decode else 0.01
-            metrics.append(_metric_row(member.trial, metric, decode, number - other))
+            n_eval = n_back if metric.endswith("_ba") else N_ITEMS
+            metrics.append(_metric_row(member.trial, metric, decode, number - other, n_eval))
     Results(lab).write("metrics", resolved.study_id, metrics)
     Results(lab).write("trials", resolved.study_id, trials)
     return resolved
@@ -53,6 +56,6 @@ def _trial_row(trial: Any, failure: str | None) -> dict[str, Any]:
     return row | ({"failure_class": failure, "failure_text": "the loss was not finite at step 3"} if failure else {})
 
 
-def _metric_row(trial: Any, metric: str, decode: str, value: float) -> dict[str, Any]:
+def _metric_row(trial: Any, metric: str, decode: str, value: float, n_eval: int) -> dict[str, Any]:
     common = {"trial_id": trial.trial_id, "attempt": 0, "judge_id": trial.judge_id, "metric_version": 1}
-    return {**common, "metric": metric, "split": "test", "decode": decode, "value": value, "n_eval": 359}
+    return {**common, "metric": metric, "split": "test", "decode": decode, "value": value, "n_eval": n_eval}
