@@ -47,7 +47,7 @@ class Claim:
 def judge_claims(runs: Iterable[Run]) -> pd.DataFrame:
     """Each claim of the paper with a verdict, from runs of the studies that test it.
 
-    Columns: claim, text, study, pair, recipe, n, verdict (holds here, does not hold here, inconclusive,
+    Columns: claim, text, study, pair, n, verdict (holds here, does not hold here, inconclusive,
     not run), evidence. A run on another pair than the paper's says nothing of a claim, and one of the paper
     recipe nothing but that it does not train. The last run of a study counts.
     """
@@ -82,10 +82,9 @@ def _values(run: Run, arm: str, metric: str = "transfer_accuracy_ab") -> pd.Seri
     return found.drop_duplicates("replicate").set_index("replicate")["value"]
 
 
-def _pairs(run: Run, arm: str, reference: str, metric: str = "transfer_accuracy_ab") -> Floats:
-    """The differences arm - reference in the same replicates, (n,)."""
-    both = pd.concat([_values(run, arm, metric), _values(run, reference, metric)], axis=1, join="inner")
-    return (both.iloc[:, 0] - both.iloc[:, 1]).to_numpy(float)
+def _pairs(run: Run, arm: str, reference: str, metric: str = "transfer_accuracy_ab") -> pd.Series[float]:
+    """The differences arm - reference by replicate, of those that both have."""
+    return (_values(run, arm, metric) - _values(run, reference, metric)).dropna()
 
 
 def _shown(what: str, values_n: Floats) -> str:
@@ -93,9 +92,9 @@ def _shown(what: str, values_n: Floats) -> str:
     return f"{what} {values_n.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def _more(what: str, values_n: NDArray[Any], than: float = 0.0) -> Found:
+def _more(what: str, differences: pd.Series[float] | NDArray[Any], than: float = 0.0) -> Found:
     """Whether differences are more than so much; that they are not is shown within MARGIN of it."""
-    values_n = np.asarray(values_n, np.float64)
+    values_n = np.asarray(differences, np.float64)
     low, _ = statistics.student_t(values_n)
     _, high90 = statistics.student_t(values_n, 0.90)
     can = statistics.sign_flip(values_n - than) <= LEVEL
@@ -116,7 +115,7 @@ def _no_gain(run: Run, *arms: str) -> Found:
     """Whether arms bring no more than MARGIN over the gated heads."""
     found = []
     for arm in arms:
-        values_n = _pairs(run, arm, "gated")
+        values_n = np.asarray(_pairs(run, arm, "gated"), np.float64)
         low, _ = statistics.student_t(values_n)
         _, high90 = statistics.student_t(values_n, 0.90)
         verdict = HOLDS if high90 < MARGIN else FAILS if low > MARGIN else OPEN
@@ -125,7 +124,7 @@ def _no_gain(run: Run, *arms: str) -> Found:
 
 
 def _without_labels(run: Run) -> Found:
-    above = _more("above chance by", (_values(run, "with SWD") - CHANCE).to_numpy(float))
+    above = _more("above chance by", _values(run, "with SWD") - CHANCE)
     return _all_of(above, _more("with minus without SWD", _pairs(run, "with SWD", "without SWD")))
 
 
@@ -147,10 +146,9 @@ def _rises(run: Run) -> Found:
 def _conditioning_first(run: Run) -> Found:
     of_conditioning = _pairs(run, "conditional", "vanilla")
     of_swd = _pairs(run, "full", "conditional")
-    n = min(len(of_conditioning), len(of_swd))
     return _all_of(
         _more("conditioning", of_conditioning),
-        _more("more than SWD by", (of_conditioning[:n] - of_swd[:n])),
+        _more("more than SWD by", (of_conditioning - of_swd).dropna()),
     )
 
 
@@ -176,8 +174,8 @@ def _jumps(run: Run) -> Found:
             for kind in ("path_jump_between", "path_jump_within", "path_distance_between", "chord_distance_between")
         )
         found += [
-            _more(f"{shown}: jumps between classes minus within", (between - within).to_numpy(float)),
-            _more(f"{shown}: nearer to the data than a straight path by", (chord - off).to_numpy(float)),
+            _more(f"{shown}: jumps between classes minus within", (between - within).dropna()),
+            _more(f"{shown}: nearer to the data than a straight path by", (chord - off).dropna()),
         ]
     return _all_of(*found)
 

@@ -73,6 +73,15 @@ def test_conditioning_first_and_swd_for_nothing(judged) -> None:
     assert (found["C5"], found["C6"]) == (HOLDS, FAILS)
 
 
+def test_a_replicate_that_one_arm_lacks_is_left_out_and_shifts_no_pair(lab, fill) -> None:
+    gains = {"vanilla": np.zeros(8), "conditional": 0.1 * np.arange(8), "full": 0.19 * np.arange(8)}
+    missing = (("vanilla", 0), ("full", 7))
+    fill("component_ablation", lambda arm, i, metric: gains.get(arm, gains["full"])[i], failed=missing, n_replicates=8)
+    run = dataclasses.replace(analysis.read_run(lab, "component_ablation"), pair="mnist-mnist")
+    evidence = judge_claims([run]).set_index("claim").loc["C5", "evidence"]
+    assert "more than SWD by +0.035 [" in evidence  # 0.01 of each of the replicates 1 to 6
+
+
 @pytest.mark.parametrize(("jump", "verdict"), [(2.0, HOLDS), (1.3, FAILS)])
 def test_paths_have_to_jump_between_classes_more_than_within(lab, fill, jump: float, verdict: str) -> None:
     kinds = {
