@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bridgelab.errors import InvalidValueError, LabError
-from bridgelab.results import Results
+from bridgelab.errors import InvalidValueError
 
+from .proposals import distributions, is_in, proposals_of
 from .summary import Run
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ TASKS = ("transfer_accuracy_ab", "transfer_accuracy_ba")
 
 
 def export(run: Run, folder: str | Path) -> dict[str, Path]:
-    """Writes the three files into a folder, and returns their paths by name.
+    """Writes the three files into a folder, all of them or none, and returns their paths by name.
 
     Raises InvalidValueError for a folder that cannot be written, or that has an Optuna study already.
     """
@@ -35,12 +36,13 @@ def export(run: Run, folder: str | Path) -> dict[str, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         if paths[STORAGE].exists():
             raise InvalidValueError(f"{paths[STORAGE]} is there already; give -o another folder")
-        flat(run).to_parquet(paths[FLAT], index=False)
-        with zipfile.ZipFile(paths[SCORES], "w") as file:
-            for arm, values in scores(run).items():  # np.savez takes an arm named 'file' for its own argument
-                with file.open(f"{arm}.npy", "w") as member:
-                    np.lib.format.write_array(member, values, allow_pickle=False)
-        _write_optuna(run, f"sqlite:///{paths[STORAGE]}")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as unfinished:
+            made = {name: Path(unfinished) / name for name in paths}
+            flat(run).to_parquet(made[FLAT], index=False)
+            _write_scores(run, made[SCORES])
+            _write_optuna(run, f"sqlite:///{made[STORAGE]}")
+            for name, path in made.items():
+                path.replace(paths[name])
     except OSError as error:
         raise InvalidValueError(f"cannot write to {folder}: {error.strerror}; give -o another folder") from None
     return paths
@@ -70,12 +72,19 @@ def scores(run: Run) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     return {names[index]: by_arm.get(index, none) for index in np.unique(run.values["arm_index"])}
 
 
+def _write_scores(run: Run, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for arm, values in scores(run).items():  # np.savez takes an arm named 'file' for its own argument
+            with file.open(f"{arm}.npy", "w") as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+
+
 def _write_optuna(run: Run, storage: str) -> None:
     """An Optuna study: of a search its proposals, and of a grid its trials."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    proposals = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
+    proposals = proposals_of(run)
     study = optuna.create_study(storage=storage, study_name=f"{run.study}-{run.study_id}", direction="maximize")
     study.set_user_attr("command", str(run.definition.get("command")))
     study.add_trials(list(_proposed(proposals) if proposals else _of_grid(run)))
@@ -103,40 +112,30 @@ def _of_grid(run: Run) -> Iterator[optuna.trial.FrozenTrial]:
 
 
 def _proposed(rows: list[dict[str, Any]]) -> Iterator[optuna.trial.FrozenTrial]:
-    """Each proposed arm with its values at the rungs; who left before the end is PRUNED, and has no final value."""
+    """Each proposed arm with its values at the rungs; who left before the end is PRUNED, and has no final value.
+
+    A reference outside the space is left out: Optuna has no word for it.
+    """
     import optuna
 
-    by_arm: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    definition = json.loads(rows[0]["definition"])
+    space = distributions(definition)
+    by_arm: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda r: (r["generation"], r["number"], r["rung"])):
-        by_arm.setdefault((row["study_id"], row["generation"], row["number"]), []).append(row)
+        by_arm.setdefault((row["generation"], row["number"]), []).append(row)
     for met in by_arm.values():
-        asked, definition = met[0], json.loads(met[0]["definition"])
-        params, distributions = json.loads(asked["parameters"]), _distributions(definition)
+        asked, params = met[0], json.loads(met[0]["parameters"])
+        if not all(is_in(value, space[key]) for key, value in params.items()):
+            continue
         values = {r["step"]: r["value"] for r in met if r["value"] is not None and np.isfinite(r["value"])}
         final = values.get(definition["base"]["bridge"]["n_steps"])
         ended = optuna.trial.TrialState.PRUNED if final is None else optuna.trial.TrialState.COMPLETE
         failed = met[-1]["failure_class"] is not None
         yield optuna.trial.create_trial(
             params=params,
-            distributions={key: distributions[key] for key in params},
+            distributions={key: space[key] for key in params},
             intermediate_values=values,
             value=final,
             state=optuna.trial.TrialState.FAIL if failed else ended,
             user_attrs={"generation": asked["generation"], "trial_id": asked["trial_id"]},
         )
-
-
-def distributions_of(run: Run) -> dict[str, Any]:
-    """Parameter -> what a search draws it from, as its latest proposals have it. Raises KeyError for a grid."""
-    rows = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
-    return _distributions(json.loads(max(rows, key=lambda row: row["decided_at"])["definition"]))
-
-
-def _distributions(definition: Mapping[str, Any]) -> dict[str, Any]:
-    import optuna.distributions as d
-
-    kinds = {"Float": d.FloatDistribution, "Int": d.IntDistribution, "Categorical": d.CategoricalDistribution}
-    try:
-        return {key: kinds[kind](**values) for key, (kind, values) in definition["space"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise LabError(f"the lab has a search over no space ({error}); remove its part of results/proposals") from None

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.results import Results
-
-from .export import distributions_of
+from .proposals import distributions, proposals_of
 from .summary import Run
 
 if TYPE_CHECKING:
@@ -40,14 +38,11 @@ def proposals(run: Run) -> pd.DataFrame:
 
 @functools.lru_cache(maxsize=8)
 def _proposals(run: Run) -> pd.DataFrame:
-    rows = Results(run.lab).read("proposals", where={"study": [run.study]}).to_pylist()
-    if not rows:
-        return pd.DataFrame()
-    latest = max(rows, key=lambda row: row["decided_at"])["study_id"]
     met: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
-    for row in rows:
-        if row["study_id"] == latest:
-            met.setdefault((row["generation"], row["number"]), {})[row["rung"]] = row
+    for row in proposals_of(run):
+        met.setdefault((row["generation"], row["number"]), {})[row["rung"]] = row
+    if not met:
+        return pd.DataFrame()
     n_rungs = max(rung for of_arm in met.values() for rung in of_arm)
     found = []
     for (generation, number), of_arm in sorted(met.items()):
@@ -78,19 +73,19 @@ def _importance(run: Run, n_resamples: int) -> pd.DataFrame:
     arms = arms[np.isfinite(arms["gain"])] if len(arms) else arms
     if len(arms) < FEWEST:
         return pd.DataFrame(columns=["parameter", "n"])
-    distributions = distributions_of(run)
+    space = distributions(json.loads(proposals_of(run)[0]["definition"]))
     rng = np.random.default_rng(0)
     resamples = [arms] + [arms.iloc[rng.integers(len(arms), size=len(arms))] for _ in range(n_resamples)]
-    found = pd.DataFrame({"parameter": list(distributions), "n": len(arms)})
+    found = pd.DataFrame({"parameter": list(space), "n": len(arms)})
     for name in ("fanova", "ped_anova"):
-        shares = np.array([_evaluated(name, sample, distributions) for sample in resamples])
+        shares = np.array([_evaluated(name, sample, space) for sample in resamples])
         found[name] = shares[0]
         found[f"{name}_low"], found[f"{name}_high"] = np.nanquantile(shares[1:], [0.025, 0.975], axis=0)
     return found
 
 
-def _evaluated(name: str, arms: pd.DataFrame, distributions: Mapping[str, Any]) -> Sequence[float]:
-    """By parameter, in the order of distributions; nan where Optuna finds nothing to explain."""
+def _evaluated(name: str, arms: pd.DataFrame, space: Mapping[str, Any]) -> Sequence[float]:
+    """By parameter, in the order of the space; nan where Optuna finds nothing to explain."""
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
@@ -100,20 +95,20 @@ def _evaluated(name: str, arms: pd.DataFrame, distributions: Mapping[str, Any]) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts of Optuna that are new
         try:
-            found = optuna.importance.get_param_importances(_study(arms, distributions), evaluator=evaluator)
+            found = optuna.importance.get_param_importances(_study(arms, space), evaluator=evaluator)
         except (RuntimeError, ValueError):
-            return [math.nan] * len(distributions)
-    return [found.get(key, math.nan) for key in distributions]
+            return [math.nan] * len(space)
+    return [found.get(key, math.nan) for key in space]
 
 
-def _study(arms: pd.DataFrame, distributions: Mapping[str, Any]) -> optuna.Study:
+def _study(arms: pd.DataFrame, space: Mapping[str, Any]) -> optuna.Study:
     import optuna
 
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         [
             optuna.trial.create_trial(
-                params={key: row[key] for key in distributions}, distributions=dict(distributions), value=row["gain"]
+                params={key: row[key] for key in space}, distributions=dict(space), value=row["gain"]
             )
             for row in arms.to_dict("records")
         ]

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from bridgelab.config import Float, Search
-from bridgelab.errors import InvalidValueError
+from analysis import export
+from bridgelab.config import Categorical, Float, Search
+from bridgelab.errors import InvalidValueError, LabError
 from bridgelab.history import History
 from bridgelab.search import next_generation, resolve_any
 from bridgelab.study import Selection
@@ -82,13 +83,39 @@ def test_proposals_of_a_search_keep_their_states(lab, fill, tmp_path) -> None:
     history.publish(asked, 0, "asked")
     first = [analysis_with(p, (0.5 + 0.1 * p.number,)) for p in asked]
     history.publish(first, 1, "rung")
-    fill("component_ablation", lambda arm, replicate, metric: 0.5)
+    fill("component_ablation", lambda arm, replicate, metric: 0.5, pair="plane-plane", preset="smoke")
     paths = analysis.export_run(analysis.read_run(lab, "component_ablation"), tmp_path / "out")
     (name,) = optuna.get_all_study_names(f"sqlite:///{paths['optuna.db']}")
     trials = optuna.load_study(study_name=name, storage=f"sqlite:///{paths['optuna.db']}").trials
     assert [t.state for t in trials] == [optuna.trial.TrialState.PRUNED] * 3  # the reference and two arms
     assert trials[2].intermediate_values == {resolved.rungs[0]: 0.7}
     assert isinstance(trials[0].distributions["bridge.beta_kl"], optuna.distributions.FloatDistribution)
+
+
+def test_a_reference_outside_the_space_is_left_out(lab, fill, tmp_path) -> None:
+    search = Search(
+        name="heads", question="?", pair="plane-plane", bracket=2, n_generations=1,
+        space={"bridge.hidden_dim": Categorical((7, 9))},
+    )  # fmt: skip
+    resolved = resolve_any(search, Selection(preset="smoke"))
+    History(lab, resolved).publish(next_generation(resolved, []), 0, "asked")
+    fill("heads", lambda arm, replicate, metric: 0.5, pair="plane-plane", preset="smoke")
+    run = analysis.read_run(lab, "heads")
+    paths = analysis.export_run(run, tmp_path / "out")
+    study = optuna.load_study(study_name=f"heads-{run.study_id}", storage=f"sqlite:///{paths['optuna.db']}")
+    assert {trial.params["bridge.hidden_dim"] for trial in study.trials} <= {7, 9}
+    assert len(study.trials) == 2
+
+
+def test_an_export_that_fails_leaves_nothing(lab, fill, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(run, storage):
+        raise LabError("no space")
+
+    fill("heads", lambda arm, replicate, metric: 0.5)
+    monkeypatch.setattr(export, "_write_optuna", failing)
+    with pytest.raises(LabError, match="no space"):
+        analysis.export_run(analysis.read_run(lab, "heads"), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def analysis_with(proposal, values):

@@ -29,7 +29,7 @@ def run(lab, fill):
     history.publish(asked, 0, "asked")
     met = [replace(p, values=(p.parameters["bridge.beta_kl"] if p.number else 0.0,)) for p in asked]
     history.publish(met, 1, "rung")
-    fill("component_ablation", lambda arm, replicate, metric: 0.5)
+    fill("component_ablation", lambda arm, replicate, metric: 0.5, pair="plane-plane", preset="smoke")
     assert ended([asked], len(resolved.rungs)) == []
     return analysis.read_run(lab, "component_ablation")
 
@@ -38,6 +38,15 @@ def test_the_gain_is_over_the_reference_of_the_generation(run) -> None:
     found = proposals(run)
     assert len(found) == 24
     assert found["gain"].to_numpy() == pytest.approx(found["bridge.beta_kl"].to_numpy())
+
+
+def test_a_search_of_that_name_on_another_pair_or_at_another_size_is_another(run, lab, fill) -> None:
+    for other in (Selection(pair="digits-digits", preset="smoke"), Selection(overrides={"bridge.beta_cls": 2.0})):
+        resolved = resolve_any(SEARCH, other)
+        History(lab, resolved).publish(next_generation(resolved, []), 0, "asked")
+    assert len(proposals(analysis.read_run(lab, "component_ablation"))) == 24
+    fill("component_ablation", lambda arm, replicate, metric: 0.5)
+    assert proposals(analysis.read_run(lab, "component_ablation")).empty
 
 
 def test_what_matters_ranks_first_by_both_measures(run) -> None:
