@@ -26,7 +26,7 @@ def compare(run: Run) -> pd.DataFrame:
     Arms are compared within replicates, which share base models, labels and random streams. A replicate
     that diverged has the worst accuracy that there is, 0. Columns: arm_index, arm_name, metric, n (pairs),
     n_nan (of them with a side that diverged), difference (arm - reference), ci_low, ci_high (Student t, or
-    the studentized bootstrap where the differences are skewed: `interval` says which), p (exact sign-flip
+    the studentized bootstrap where the differences are skewed: `interval` says which), p (sign-flip
     test), p_holm (corrected for all arms of the table), smallest_p (the least p_holm that so many pairs
     can reach) and verdict: higher, lower, none shown, underpowered, or no verdict.
     """

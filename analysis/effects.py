@@ -33,7 +33,7 @@ def effects(run: Run) -> pd.DataFrame:
     """Main effects and interactions on the primary metric; empty where the arms are no full grid.
 
     Columns: kind (main or interaction), effect (in words), n (replicates that have every arm), difference,
-    ci_low, ci_high, interval, p (exact sign-flip test), p_holm (over the kind), verdict.
+    ci_low, ci_high, interval, p (sign-flip test), p_holm (over the kind), verdict.
     """
     return _effects(run).copy()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import paper, variance
+from . import paper, statistics, variance
 from .markup import text
 from .summary import Run, summarize
 
@@ -46,11 +46,12 @@ def paragraph(run: Run) -> Iterator[str]:
         "Transfer accuracy is the share of test items whose source and transferred sample get the same class from "
         "the judges of their domains."
     )
+    n = int(run.members["replicate"].nunique())
     yield (
-        f"Arms are compared with '{run.reference}' on {study['primary_metric']}, by an exact sign-flip test of the "
-        "pairs with Holm's correction over the arms; all else in this report is exploratory. Intervals are "
-        "Student's t over replicates, or the studentized bootstrap where replicates are skewed; against the "
-        "paper they are over replicates and test items."
+        f"Arms are compared with '{run.reference}' on {study['primary_metric']}, by the {statistics.flips(n)} "
+        "sign-flip test of the pairs with Holm's correction over the arms; all else in this report is exploratory. "
+        "Intervals are Student's t over replicates, or the studentized bootstrap where replicates are skewed; against "
+        "the paper they are over replicates and test items."
     )
 
 

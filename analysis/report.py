@@ -116,7 +116,7 @@ def _overview(runs: Sequence[Run], of_whole_paper: bool) -> str:
 <dl class="strip">{strip}</dl>
 <h2>Its claims</h2>{table("", overview.claim_rows(runs), wide=True)}
 <p class="quiet">From paired differences in the same replicates, on the paper's own pair and the default recipe. A
-claim holds where the 95 % interval lies on its side and an exact sign-flip test says so at 5 %; it does not where
+claim holds where the 95 % interval lies on its side and a sign-flip test says so at 5 %; it does not where
 the 90 % interval leaves it less than {replication.MARGIN:.2f}. These are single tests, one a claim.</p>
 <h2>Its numbers</h2>{compared}
 <p class="quiet">Ours: mean [95 % interval over replicates and test items]. Replicated: the 90 % interval lies within
@@ -138,7 +138,7 @@ def _versus(a: Run, b: Run) -> str:
 <p class="quiet">{text(tables.caption(a))}<br>{text(tables.caption(b))}</p>
 <h2>What was changed</h2>{table("", changed, wide=True)}
 <h2>What differs</h2>{shown}
-<p class="quiet">The second run minus the first in the same replicate, mean [95 % interval]; exact sign-flip test,
+<p class="quiet">The second run minus the first in the same replicate, mean [95 % interval]; sign-flip test,
 Holm over the arms. None shown: no more than noise would.</p></main>"""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bridgelab.columns import Where
+from bridgelab.power import is_enough
 from bridgelab.results import Results
 
 from . import dose_response, export, figures, importance, panels, paper, predictions, statistics, tables, variance
@@ -63,10 +64,9 @@ def cautions(run: Run) -> list[str]:
     said, compared = [], compare(run)
     if len(compared) and (least := compared["smallest_p"].min()) > LEVEL:
         n = int(compared["n"].max())
-        enough = next(k for k in range(2, 1000) if statistics.smallest_p(k, len(compared)) <= LEVEL)
         said.append(
             f"Underpowered: with {n} pairs the least p after Holm over {len(compared)} arms is {least:.3f}, so no "
-            f"difference can be shown; --seeds {enough} would be enough."
+            f"difference can be shown; {is_enough(len(compared))}."
         )
     if len(run.looks) > 1:
         looks = ", then ".join(map(str, run.looks))
@@ -159,7 +159,7 @@ def acting(run: Run, number: int) -> str:
     cells = tables.effect_rows(run)
     if len(cells) == 1:
         return ""
-    said = tables.EFFECTS_FOOTNOTE
+    said = tables.effects_footnote(run)
     return f"""<h2>Each key by itself, and two together</h2>{table("", cells)}
 <p class="quiet">{text(said[0].upper() + said[1:])}.</p>"""
 

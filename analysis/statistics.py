@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bridgelab.power import MOST_EXACT, N_FLIPS, least_p
+
 Floats = NDArray[np.float64]
 
 N_RESAMPLES = 9_999
-MOST_EXACT = 16
-"""Up to so many pairs all sign flips are enumerated; beyond, N_FLIPS of them are drawn."""
-N_FLIPS = 20_000
 N_CACHED = 512
 """So many flips stay near the processor while all arms are flipped by them."""
 SMALLEST_GAP = 0.25
@@ -99,7 +98,7 @@ def sign_flip(differences_n: Floats, seed: int = 0) -> Floats:
     """The two-sided p of paired differences whose signs are arbitrary if the arms are alike, of the last axis, (...).
 
     Exact for up to MOST_EXACT pairs: the share of all 2^n choices of signs whose mean is as far from 0.
-    The smallest that it can be is 2 / 2^n. nan for no pair.
+    Beyond, of N_FLIPS that are sampled, and of what was found. nan for no pair.
     """
     *before, n = differences_n.shape
     if n == 0:
@@ -165,7 +164,12 @@ def _drawn_signs(n: int, seed: int) -> Floats:
 
 def smallest_p(n_pairs: int, n_comparisons: int) -> float:
     """The least p after Holm that a sign-flip test of so many pairs can reach."""
-    return min(1.0, n_comparisons * 2.0 ** (1 - n_pairs))
+    return min(1.0, n_comparisons * least_p(n_pairs))
+
+
+def flips(n_pairs: int) -> str:
+    """Which sign-flip test it is that so many pairs have, in a word."""
+    return "exact" if n_pairs <= MOST_EXACT else "sampled"
 
 
 def holm(p_F: Floats) -> Floats:

@@ -15,7 +15,7 @@ import pandas as pd
 from bridgelab.errors import InvalidValueError
 from bridgelab.metrics import LANDING
 
-from . import paper
+from . import paper, statistics
 from .comparison import compare
 from .effects import effects
 from .markup import Cells
@@ -259,8 +259,8 @@ def differences_footnote(run: Run) -> str:
     n, least = int(found["n"].max()), float(found["smallest_p"].min())
     text = (
         f"{SHOWN.get(found['metric'].iloc[0], found['metric'].iloc[0])} of the arm minus that of '{run.reference}' in "
-        f"the same replicate, mean [95 % Student-t interval]; p: exact sign-flip test, two-sided; Holm over "
-        f"{len(found)} arms: {n} pairs can reach {least:.3f} at best"
+        f"the same replicate, mean [95 % Student-t interval]; p: {statistics.flips(n)} sign-flip test, two-sided; Holm "
+        f"over {len(found)} arms: {n} pairs can reach {f'{least:.3f}' if least >= 0.001 else f'{least:.1g}'} at best"
     )
     text += "; *: studentized bootstrap, the pairs are skewed" if (found["interval"] != "t").any() else ""
     if n_nan := int(found["n_nan"].max()):
@@ -282,10 +282,13 @@ def effect_rows(run: Run) -> Cells:
     return cells
 
 
-EFFECTS_FOOTNOTE = (
-    "each key by itself, averaged over every combination of the others within the replicate, then each two together "
-    "(a difference of differences); exact sign-flip test, Holm over the main effects, and over the interactions"
-)
+def effects_footnote(run: Run) -> str:
+    """How main effects and interactions are to be read, in one line."""
+    return (
+        "each key by itself, averaged over every combination of the others within the replicate, then each two "
+        f"together (a difference of differences); {statistics.flips(int(effects(run)['n'].max()))} sign-flip test, "
+        "Holm over the main effects, and over the interactions"
+    )
 
 
 def against_paper(run: Run) -> Cells:
@@ -388,7 +391,7 @@ def _markdown(run: Run) -> str:
         lines += ["", f"against {run.reference}", "", *aligned(compared), "", differences_footnote(run)]
     acting = effect_rows(run)
     if len(acting) > 1:
-        lines += ["", "each key by itself, and two together", "", *aligned(acting), "", EFFECTS_FOOTNOTE]
+        lines += ["", "each key by itself, and two together", "", *aligned(acting), "", effects_footnote(run)]
     return "\n".join(lines)
 
 

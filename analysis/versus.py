@@ -33,8 +33,8 @@ def changes(a: Run, b: Run) -> list[tuple[str, Any, Any]]:
 def versus(a: Run, b: Run) -> pd.DataFrame:
     """Each arm that both runs have, b minus a on a's primary metric, a row an arm, paired by replicate.
 
-    Columns: arm_name, metric, n (pairs), mean_a, mean_b, difference, ci_low, ci_high, interval, p (exact
-    sign-flip test), p_holm (over the arms), verdict: higher, lower, none shown, underpowered. Raises
+    Columns: arm_name, metric, n (pairs), mean_a, mean_b, difference, ci_low, ci_high, interval, p
+    (sign-flip test), p_holm (over the arms), verdict: higher, lower, none shown, underpowered. Raises
     InvalidValueError for runs of different studies.
     """
     if a.study != b.study:

@@ -6,20 +6,39 @@ import math
 
 LEVEL = 0.05
 POWER = 0.8
+MOST_EXACT = 16
+"""Up to so many pairs all sign flips are enumerated; beyond, N_FLIPS of them are sampled."""
+N_FLIPS = 20_000
+
+
+def least_p(n_pairs: int) -> float:
+    """The smallest p that a two-sided sign-flip test of so many pairs can have."""
+    return float(2.0 ** (1 - n_pairs)) if n_pairs <= MOST_EXACT else max(2.0 ** (1 - n_pairs), 1 / (N_FLIPS + 1))
+
+
+def enough_for(n_comparisons: int) -> int | None:
+    """The fewest pairs that can show so many differences after Holm; None where no number of them can."""
+    return next((n for n in range(2, MOST_EXACT + 1) if n_comparisons * least_p(n) <= LEVEL), None)
+
+
+def is_enough(n_comparisons: int) -> str:
+    """How many replicates are enough, in words."""
+    n = enough_for(n_comparisons)
+    return "no number of replicates is enough for so many" if n is None else f"--seeds {n} is enough"
 
 
 def can_show(n: int, n_comparisons: int = 0) -> str:
     """What n replicates can show, in words, of so many arms that are compared with a reference.
 
-    Arms of one replicate share seeds and base models, so they can be compared in pairs. An exact two-sided
-    sign-flip test has the smallest p 2 / 2^n; Holm's correction divides 0.05 by the number of comparisons.
+    Arms of one replicate share seeds and base models, so they can be compared in pairs. A two-sided sign-flip test
+    has the smallest p 2 / 2^n while it is exact; Holm's correction divides 0.05 by the number of comparisons.
     """
     if n < 2:
         return "one replicate: no interval and no comparison; use --seeds 8 or more"
     from scipy import special  # takes longer to load than most plans take
 
     half_width = special.stdtrit(n - 1, 1 - LEVEL / 2) / math.sqrt(n)
-    smallest_p = 2 / 2**n
+    smallest_p = least_p(n)
     interval = f"95 % intervals reach {half_width:.2f} standard deviations to each side"
     comparisons = math.floor(min(1000.0, LEVEL / smallest_p))
     if comparisons == 0:
@@ -37,7 +56,7 @@ def can_show(n: int, n_comparisons: int = 0) -> str:
     said += f"; the {n_comparisons} here reach {least:.2g} at best"
     if n_comparisons <= comparisons:
         return said
-    return f"{said}: underpowered, --seeds {math.ceil(math.log2(2 * n_comparisons / LEVEL))} is enough"
+    return f"{said}: underpowered, {is_enough(n_comparisons)}"
 
 
 def detectable(n_pairs: int) -> float:

@@ -153,6 +153,7 @@ MAY_IMPORT = {
             "lab",
             "metrics",
             "parquet",
+            "power",
             "replicates",
             "results",
             "strict_json",

@@ -205,6 +205,11 @@ def test_more_arms_than_replicates_can_tell_apart_are_said_to_be() -> None:
     assert "underpowered" not in can_show(11, 26)
 
 
+def test_a_plan_of_more_arms_than_any_number_of_replicates_can_show_says_so() -> None:
+    assert "paired tests reach p = 5e-05" in can_show(20)
+    assert can_show(20, 2_000).endswith("underpowered, no number of replicates is enough for so many")
+
+
 def test_a_difference_that_eight_pairs_show_in_four_of_five_studies() -> None:
     differences = np.random.default_rng(5).normal(detectable(8), 1, (4_000, 8))
     p = stats.ttest_1samp(differences, 0, axis=1).pvalue

@@ -17,7 +17,7 @@ def test_too_few_pairs_are_named_with_how_many_would_do(lab, fill) -> None:
     fill("component_ablation", flat, n_replicates=4)
     (said,) = cautions(analysis.read_run(lab, "component_ablation"))
     assert said.startswith("Underpowered: with 4 pairs the least p after Holm over 5 arms is 0.625")
-    assert said.endswith("--seeds 8 would be enough.")
+    assert said.endswith("--seeds 8 is enough.")
 
 
 def test_a_study_that_grew_says_so_in_table_and_report(lab, fill) -> None:

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 import analysis
+from analysis import methods
 
 SPREAD = (0.003, -0.001, 0.002, 0.0, -0.002, 0.001, -0.003, 0.004)
 
@@ -33,6 +34,14 @@ def test_differences_are_taken_within_replicates(lab, fill) -> None:
     }
     assert found.loc["vanilla", "p"] == 2 / 256
     assert found.loc["vanilla", "p_holm"] == found.loc["vanilla", "smallest_p"] == 10 / 256
+
+
+def test_a_table_of_many_pairs_says_that_flips_are_sampled(lab, fill) -> None:
+    fill("component_ablation", lambda arm, i, metric: better(arm, i % 8, metric), n_replicates=17)
+    run = analysis.read_run(lab, "component_ablation")
+    assert "p: sampled sign-flip test, two-sided; Holm over 5 arms" in analysis.render(run)
+    assert "by the sampled sign-flip test" in " ".join(methods.paragraph(run))
+    assert analysis.compare(run)["smallest_p"].min() == pytest.approx(5 / 20_001)
 
 
 def test_too_few_pairs_are_called_underpowered_whatever_they_show(lab, fill) -> None:

@@ -84,6 +84,12 @@ def test_the_smallest_p_of_eight_pairs_is_two_in_256() -> None:
     assert math.isnan(statistics.sign_flip(np.array([])))
 
 
+def test_no_pairs_reach_less_than_the_sampled_flips_allow() -> None:
+    assert statistics.sign_flip(np.arange(1.0, 17.0)) == statistics.smallest_p(16, 1) == 2 / 2**16
+    assert statistics.sign_flip(np.arange(1.0, 41.0)) == statistics.smallest_p(40, 1) == 1 / 20_001
+    assert (statistics.flips(16), statistics.flips(17)) == ("exact", "sampled")
+
+
 def test_many_pairs_are_drawn_and_agree_with_students_test(rng: np.random.Generator) -> None:
     differences = rng.normal(0.4, 1, 40)
     assert statistics.sign_flip(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
