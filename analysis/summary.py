@@ -74,7 +74,7 @@ class Run:
 def read_run(lab: str | Lab, study: str, *, selection: Selection | None = None, study_id: str | None = None) -> Run:
     """A run of a study: the one of `study_id`, or else the latest one that agrees with the selection.
 
-    Raises LabError where the lab has no such run.
+    Raises NoRunError where the lab has no such run, and LabError where it cannot be read.
     """
     lab = Lab.of(lab)
     results = Results(lab)

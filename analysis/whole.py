@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bridgelab.errors import LabError, UnknownNameError
+from bridgelab.errors import NoRunError, UnknownNameError
 from bridgelab.lab import Lab
 from bridgelab.study import Selection
 
@@ -150,10 +150,13 @@ def _where_from(run: Run) -> str:
 
 
 def read_whole(lab: str | Lab, parts: Iterable[tuple[str, str, str]], preset: str | None = None) -> list[Run]:
-    """The latest run that a lab has of each (study, pair, recipe), in their order; what it has not is left out."""
+    """The latest run that a lab has of each (study, pair, recipe), in their order; what it has not is left out.
+
+    Raises LabError for a lab that cannot be read.
+    """
     runs, lab = [], Lab.of(lab)
     for study, pair, recipe in parts:
-        with contextlib.suppress(LabError, UnknownNameError):
+        with contextlib.suppress(NoRunError, UnknownNameError):  # the latter: none on that pair, or of that recipe
             runs.append(read_run(lab, study, selection=Selection(pair=pair, recipe=recipe, preset=preset)))
     return runs
 

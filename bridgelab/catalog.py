@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from . import strict_json
 from .columns import last_of_each
 from .config import ClassifierConfig, Settings, VAEConfig, canonical
-from .errors import LabError, UnknownNameError
+from .errors import LabError, NoRunError, UnknownNameError
 from .keys import value_in, value_of, with_keys
 from .lab import Lab
 from .replicates import Crossed, check_replicates
@@ -56,7 +56,7 @@ def members_of(lab: str | Lab, study: str, selection: Selection | None = None, s
     """The members of a study's latest run that agrees with the selection: a row an arm and replicate, texts coded.
 
     What a selection leaves out, any run agrees with; its number of replicates is the most that are shown.
-    Raises LabError where the lab has no such run, InvalidValueError and UnknownNameError for what none can be.
+    Raises NoRunError where the lab has no such run, InvalidValueError and UnknownNameError for what none can be.
     """
     chosen, lab = selection or Selection(), Lab.of(lab)
     n_replicates = chosen.n_replicates.n if isinstance(chosen.n_replicates, Crossed) else chosen.n_replicates
@@ -74,7 +74,7 @@ def members_of(lab: str | Lab, study: str, selection: Selection | None = None, s
         given = study if study in study_names() else f"{study}.py"
         command = shlex.join(["bridgelab", "sweep", given, *chosen.words])
         what = "no such run" if chosen.words else "no run"
-        raise LabError(f"{lab.location} has {what} of '{study}'; run `{command}` first")
+        raise NoRunError(f"{lab.location} has {what} of '{study}'; run `{command}` first")
     return _latest_plan(rows)
 
 

@@ -8,6 +8,7 @@ BridgelabError          the command line prints it as one line and exits with st
 ├── ModelError          a base model or judge that did not train
 ├── LabError            a lab that cannot be read or written
 │   ├── AbsentError     what it does not have
+│   ├── NoRunError      a run that it does not have
 │   └── DamagedError    what it has, and is not what it should be
 └── ClusterError        a Ray cluster or a device that cannot be had
 """
@@ -67,6 +68,10 @@ class LabError(BridgelabError):
 
 class AbsentError(LabError):
     """What a lab does not have."""
+
+
+class NoRunError(LabError):
+    """A run of a study that a lab does not have."""
 
 
 class DamagedError(LabError):

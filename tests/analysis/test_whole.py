@@ -1,13 +1,17 @@
 """The whole paper: every published number in a row, with ours where it may stand beside it."""
 
 import dataclasses
+import io
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import analysis
 from analysis import paper
 from analysis.whole import published_cells, render_whole, whole_paper
+from bridgelab.errors import LabError
+from bridgelab.results import SCHEMAS
 
 
 @pytest.fixture
@@ -35,6 +39,21 @@ def test_what_did_not_run_names_its_command(ablation) -> None:
     row = found.loc["component_ablation", "paper", "full", "transfer_accuracy_ab"]
     assert row["verdict"] == "not run: bridgelab sweep component_ablation --pair mnist-mnist --recipe paper"
     assert np.isnan(row["mean"])
+
+
+def test_a_lab_that_cannot_be_read_is_none_without_runs(lab, fill) -> None:
+    parts = [
+        ("heads", "digits-digits", "default"),
+        ("heads", "digits-digits", "paper"),
+        ("heads", "plane-plane", "default"),
+    ]
+    fill("heads", lambda arm, replicate, metric: 0.5)
+    assert [run.study for run in analysis.read_whole(lab, parts)] == ["heads"]
+    future = SCHEMAS["members"].empty_table().replace_schema_metadata({"bridgelab_schema": "99"})
+    pq.write_table(future, sink := io.BytesIO())
+    lab.publish("results/members/part-future.parquet", sink.getvalue())
+    with pytest.raises(LabError, match="upgrade bridgelab"):
+        analysis.read_whole(lab, parts)
 
 
 def test_counts_that_the_data_do_not_have_are_named_with_what_they_have(lab, fill) -> None:
