@@ -90,7 +90,7 @@ def _verdict(
     if statistics.is_bimodal(values_n):
         return "no verdict: replicates fall into two groups"
     if math.isnan(wide[0]):
-        return "inconclusive: one replicate"
+        return f"inconclusive: {'one replicate' if len(values_n) == 1 else 'predictions of test items are missing'}"
     if narrow[0] >= number - MARGIN and narrow[1] <= number + MARGIN:
         return "replicated"
     if wide[0] > number + MARGIN:

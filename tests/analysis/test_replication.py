@@ -62,11 +62,16 @@ def test_the_table_and_the_report_show_the_verdicts(run) -> None:
         ((0.955, 0.985), (0.953, 0.987), "inconclusive"),
         ((0.90, 0.94), (0.89, 0.95), "lower"),
         ((0.90, 0.955), (0.89, 0.965), "inconclusive"),
-        ((0.9, 1.1), (float("nan"), float("nan")), "inconclusive: one replicate"),
+        ((0.9, 1.1), (float("nan"), float("nan")), "inconclusive: predictions of test items are missing"),
     ],
 )
 def test_a_verdict_is_by_the_margin_that_was_fixed(narrow, wide, said: str) -> None:
     assert _verdict(np.array([0.9, 0.91, 0.92]), narrow, wide, 0.98) == said
+
+
+def test_one_replicate_is_inconclusive() -> None:
+    nowhere = (float("nan"), float("nan"))
+    assert _verdict(np.array([0.98]), nowhere, nowhere, 0.98) == "inconclusive: one replicate"
 
 
 def test_higher_needs_the_whole_interval_beyond_the_margin() -> None:
