@@ -18,6 +18,8 @@ from .summary import Run
 LEVEL = 0.05
 WORST = 0.0
 """What a replicate counts as whose training diverged."""
+Side = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Of arms by replicate, (A, R): their values, and whether training diverged."""
 
 
 def compare(run: Run) -> pd.DataFrame:
@@ -41,9 +43,14 @@ def _all_compared(run: Run) -> pd.DataFrame:
     others = arms[~is_reference].reset_index(drop=True).assign(metric=metric)
     if others.empty:
         return pd.DataFrame()
-    values = _with_diverged(run, metric).unstack("replicate")
-    reference = values.reindex(arms.loc[is_reference, "arm_index"]).to_numpy(float)
-    found = pd.concat([others, _compared(values.reindex(others["arm_index"]).to_numpy(float), reference)], axis=1)
+    known = _with_diverged(run, metric)
+    diverged = pd.Series(known.index.isin(_diverged(run, metric)), known.index).unstack("replicate", fill_value=False)
+    values = known.unstack("replicate")
+    ours, reference = (
+        (np.asarray(values.reindex(index), np.float64), np.asarray(diverged.reindex(index, fill_value=False), np.bool_))
+        for index in (others["arm_index"], arms.loc[is_reference, "arm_index"])
+    )
+    found = pd.concat([others, _compared(ours, reference)], axis=1)
     found["p_holm"] = statistics.holm(found["p"].to_numpy(float))
     n_family = int(found["p"].notna().sum())
     found["smallest_p"] = [statistics.smallest_p(n, n_family) if n else math.nan for n in found["n"]]
@@ -54,26 +61,31 @@ def _all_compared(run: Run) -> pd.DataFrame:
 def _with_diverged(run: Run, metric: str) -> pd.Series[float]:
     """The metric by arm_index and replicate; WORST where training diverged and the metric is a share."""
     values = run.values[run.values["metric"] == metric].set_index(["arm_index", "replicate"])["value"]
-    is_nan = (run.members["failure_class"] == "nan") & ~run.members["complete"]
-    diverged = run.members[is_nan & ~run.members["trial_id"].isin(list(run.excluded))]
-    if metric not in SHARES or diverged.empty:
-        return values
-    places = pd.MultiIndex.from_frame(diverged[["arm_index", "replicate"]])
-    with_worst: pd.Series[float] = pd.concat([values, pd.Series(WORST, index=places)])
+    places = _diverged(run, metric)
+    with_worst: pd.Series[float] = pd.concat([values, pd.Series(WORST, index=places)]) if len(places) else values
     return with_worst
 
 
-def _compared(arms_AR: NDArray[np.float64], reference_1R: NDArray[np.float64]) -> pd.DataFrame:
+def _diverged(run: Run, metric: str) -> pd.MultiIndex:
+    """Where a replicate counts as WORST: of which arm_index and replicate."""
+    is_nan = (run.members["failure_class"] == "nan") & ~run.members["complete"]
+    counts = is_nan & ~run.members["trial_id"].isin(list(run.excluded)) & (metric in SHARES)
+    return pd.MultiIndex.from_frame(run.members.loc[counts, ["arm_index", "replicate"]])
+
+
+def _compared(arms: Side, reference: Side) -> pd.DataFrame:
     """Of each arm its pairs with the reference, by replicate R; nan where there is no value."""
+    (arms_AR, diverged_AR), (reference_1R, diverged_1R) = arms, reference
     place, replicate = np.nonzero(~np.isnan(arms_AR - reference_1R))
     parts = []
-    for arms, pairs in statistics.stacks(place, len(arms_AR)):
-        ours, theirs = arms_AR[arms[:, None], replicate[pairs]], reference_1R[0, replicate[pairs]]
+    for alike, pairs in statistics.stacks(place, len(arms_AR)):
+        at = alike[:, None], replicate[pairs]
+        ours, theirs = arms_AR[at], reference_1R[0, replicate[pairs]]
         differences = ours - theirs
         low, high, interval = statistics.preferred(differences)
         columns = {
             "n": pairs.shape[1],
-            "n_nan": ((ours == WORST) | (theirs == WORST)).sum(-1),
+            "n_nan": (diverged_AR | diverged_1R)[at].sum(-1),
             "difference": differences.mean(-1) if pairs.size else math.nan,
             "ci_low": low,
             "ci_high": high,
@@ -81,7 +93,7 @@ def _compared(arms_AR: NDArray[np.float64], reference_1R: NDArray[np.float64]) -
             "p": statistics.sign_flip(differences),
             "bimodal": statistics.is_bimodal(ours) | statistics.is_bimodal(theirs),
         }
-        parts.append(pd.DataFrame(columns, index=arms))
+        parts.append(pd.DataFrame(columns, index=alike))
     return pd.concat(parts).sort_index()
 
 

@@ -75,6 +75,13 @@ def test_a_replicate_that_diverged_ranks_worst_in_its_pair(lab, fill) -> None:
     assert "1 replicate diverged" in analysis.render(run, "md")
 
 
+def test_an_accuracy_of_zero_is_no_divergence(lab, fill) -> None:
+    fill("component_ablation", lambda arm, i, metric: 0.0 if arm == "vanilla" else better(arm, i, metric))
+    run = analysis.read_run(lab, "component_ablation")
+    assert set(analysis.compare(run)["n_nan"]) == {0}
+    assert "diverged" not in analysis.render(run, "md")
+
+
 def test_an_arm_that_has_not_run_has_no_difference(lab, fill) -> None:
     fill("component_ablation", better, n_replicates=2, failed=(("vanilla", 0), ("vanilla", 1)), failure="lost")
     run = analysis.read_run(lab, "component_ablation")
