@@ -56,21 +56,22 @@ def first_reaching(
 ) -> pd.DataFrame:
     """The first value whose mean reaches each accuracy, and stays there for every later one.
 
-    Columns: target, value, low, high. `value` is None where no value reaches it; low and high are the ends
-    of a 95 % percentile interval over replicates (approximate), None where it goes past the last value.
+    Columns: target, n (replicates), value, low, high. `value` is None where no value reaches it; low and high are the
+    ends of a 95 % percentile interval over replicates (approximate), None where it goes past the last value, and for
+    fewer than two replicates.
     """
     values, table_nP = by_place(run, metric)
-    n, rows = len(table_nP), []
+    n, rows, columns = len(table_nP), [], ("target", "n", "value", "low", "high")
     index_Rn = np.random.default_rng(0).integers(max(1, n), size=(n_resamples, n))
     means_RP = np.stack([table_nP[index_n].mean(0) for index_n in index_Rn]) if n > 1 else table_nP
     for target in targets:
-        low = high = at = int(_first(table_nP.mean(0), target)) if n else len(values)
+        at = int(_first(table_nP.mean(0), target)) if n else len(values)
+        low = high = len(values)
         if n > 1:
             firsts_R = _first(means_RP, target)
             low, high = (int(q) for q in np.quantile(firsts_R, [0.025, 0.975], method="inverted_cdf"))
         named = [None if place == len(values) else values[place] for place in (at, low, high)]
-        rows.append(dict(zip(("target", "value", "low", "high"), (target, *named), strict=True)))
-    columns = ("target", "value", "low", "high")
+        rows.append(dict(zip(columns, (target, n, *named), strict=True)))
     # As objects: a count stays whole beside a None.
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in columns})
 

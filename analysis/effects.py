@@ -75,12 +75,12 @@ def _main(run: Run, cells: pd.DataFrame) -> Iterator[tuple[str, pd.Series[float]
 
 
 def _interactions(run: Run, cells: pd.DataFrame) -> Iterator[tuple[str, pd.Series[float]]]:
-    """Of each two keys: what going from the lowest to the highest of both does beyond each by itself."""
+    """Of each two keys: what going from the first to the last level of both does beyond each by itself."""
     for one, other in combinations(run.varied, 2):
         by_levels = cells.T.groupby(level=[one, other]).mean().T
         (low, high), (left, right) = (_ends(by_levels, key) for key in (one, other))
         together = by_levels[high, right] - by_levels[high, left] - by_levels[low, right] + by_levels[low, left]
-        yield f"{one} x {other}, lowest to highest", together
+        yield f"{one} ({low} → {high}) x {other} ({left} → {right})", together
 
 
 def _ends(by_levels: pd.DataFrame, key: str) -> tuple[Any, Any]:

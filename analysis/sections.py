@@ -179,16 +179,18 @@ def _doses(run: Run) -> str:
     rows, trends = [["accuracy", "a→b from", "95 % interval", "b→a from", "95 % interval"]], []
     found = [dose_response.first_reaching(run, metric).to_dict("records") for metric in figures.DIRECTIONS]
     for there, back in zip(*found, strict=True):
-        cells = [_value(one[key]) for one in (there, back) for key in ("value", "low", "high")]
-        rows.append(
-            [f"{there['target']:.2f}", cells[0], f"{cells[1]} to {cells[2]}", cells[3], f"{cells[4]} to {cells[5]}"]
-        )
+        cells = [cell for one in (there, back) for cell in (_value(one["value"]), _interval(one))]
+        rows.append([f"{there['target']:.2f}", *cells])
     for metric, (name, _) in figures.DIRECTIONS.items():
         found_trend = dose_response.trend(run, metric)
         trends.append(f"{name} rises p = {found_trend['rises_p']:.2g}, falls p = {found_trend['falls_p']:.2g}")
     return f"""<h3>How much is enough</h3>{table("", rows)}
 <p class="quiet">The first {text(run.varied[0])} from which on every mean is at least the accuracy; percentile
 bootstrap over replicates, approximate. Page's trend test, one-sided: {text("; ".join(trends))}. Exploratory.</p>"""
+
+
+def _interval(found: Mapping[Any, Any]) -> str:
+    return "-" if found["n"] < 2 else f"{_value(found['low'])} to {_value(found['high'])}"
 
 
 def _value(value: Any) -> str:

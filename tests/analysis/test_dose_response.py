@@ -49,4 +49,7 @@ def test_one_replicate_has_no_trend(lab, fill) -> None:
     fill("label_efficiency", rising, n_replicates=1)
     run = analysis.read_run(lab, "label_efficiency")
     assert np.isnan(analysis.trend(run)["rises_p"])
-    assert analysis.first_reaching(run, targets=(0.5,))["low"].iloc[0] == 50
+    found = analysis.first_reaching(run, targets=(0.5,)).iloc[0]
+    assert (found["value"], found["low"], found["high"]) == (50, None, None)
+    rows = [row for row in analysis.render_report([run]).split("<tr>") if row.startswith("<td>0.50</td>")]
+    assert [row.count("<td>-</td>") for row in rows] == [2]

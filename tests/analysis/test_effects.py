@@ -36,6 +36,7 @@ def test_an_interaction_is_a_difference_of_differences(found) -> None:
     assert len(together) == 1
     assert together["difference"].iloc[0] == pytest.approx(0.02, abs=1e-3)
     assert together["verdict"].iloc[0] == "higher"
+    assert together.index[0] == "bridge.beta_cls (1.0 → 3.0) x bridge.beta_kl (0.1 → 0.4)"
 
 
 def test_the_table_shows_them(lab, fill) -> None:
