@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import pyarrow as pa
 from pyarrow import fs as pafs
 
+from . import hidden
 from .patience import Patience
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -80,8 +81,9 @@ class Bucket:
     def leftovers(self, folder: str) -> list[str]:
         names = self._children(folder)
         if folder in OF_WHOLE_FOLDERS:
-            return sorted(set(names) - self._whole(folder))
-        return [name for name in names if name.startswith(".")]
+            whole = self._whole(folder)
+            return [name for name in names if name not in whole and not name.startswith(".")]
+        return [name for name in names if hidden.is_ours(name)]
 
     @_patiently
     def read(self, path: str, check: Callable[[int], None]) -> bytes:

@@ -6,11 +6,12 @@ import contextlib
 import math
 import os
 import stat
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyarrow import fs as pafs
+
+from . import hidden
 
 OUTSIDE = "leads out of the lab; a lab is one folder: take it out, and run again"
 
@@ -39,7 +40,7 @@ class Disk:
         return [name for name in self._all_names(folder) if not name.startswith(".")]
 
     def leftovers(self, folder: str) -> list[str]:
-        return [name for name in self._all_names(folder) if name.startswith(".")]
+        return [name for name in self._all_names(folder) if hidden.is_ours(name)]
 
     def read(self, path: str, check: Callable[[int], None]) -> bytes:
         with self.open(path, check) as file:
@@ -54,28 +55,28 @@ class Disk:
         return self._fs.open_input_file(at)
 
     def write(self, path: str, data: bytes) -> None:
-        hidden = _hidden(path)
+        at_first = hidden.beside(path)
         self._fs.create_dir(self._at(path.rpartition("/")[0]), recursive=True)
         try:
-            with self._fs.open_output_stream(self._at(hidden)) as stream:
+            with self._fs.open_output_stream(self._at(at_first)) as stream:
                 stream.write(data)
-            self._fs.move(self._at(hidden), self._at(path))
+            self._fs.move(self._at(at_first), self._at(path))
         except OSError:
             with contextlib.suppress(OSError):  # half a file on a disk that is full
-                self._fs.delete_file(self._at(hidden))
+                self._fs.delete_file(self._at(at_first))
             raise
 
     def write_folder(self, path: str, files: Mapping[str, bytes]) -> bool:
-        hidden = _hidden(path)
-        self._fs.create_dir(self._at(hidden), recursive=True)
+        at_first = hidden.beside(path)
+        self._fs.create_dir(self._at(at_first), recursive=True)
         try:
             for file_name, data in files.items():
-                with self._fs.open_output_stream(self._at(f"{hidden}/{file_name}")) as stream:
+                with self._fs.open_output_stream(self._at(f"{at_first}/{file_name}")) as stream:
                     stream.write(data)
-            self._fs.move(self._at(hidden), self._at(path))
+            self._fs.move(self._at(at_first), self._at(path))
         except OSError:
             with contextlib.suppress(OSError):
-                self._fs.delete_dir(self._at(hidden))
+                self._fs.delete_dir(self._at(at_first))
             if not self.exists(path):
                 raise
             return False
@@ -85,7 +86,7 @@ class Disk:
         """A folder is first renamed, so that nobody ever finds one with half of its files."""
         kind = self._info(path).type
         if kind == pafs.FileType.Directory:
-            gone = _hidden(path)
+            gone = hidden.beside(path)
             self._fs.move(self._at(path), self._at(gone))
             self._fs.delete_dir(self._at(gone))
         elif kind == pafs.FileType.File:
@@ -123,12 +124,6 @@ class Disk:
     def _is_inside(self, link: str) -> bool:
         root = os.path.realpath(self._root)
         return os.path.commonpath((root, os.path.realpath(link))) == root
-
-
-def _hidden(path: str) -> str:
-    """A new name beside a path, which no reader looks at."""
-    folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}.{name}.{uuid.uuid4().hex}"
 
 
 def _bytes_below(folder: str) -> int:

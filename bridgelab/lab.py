@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from . import strict_json
+from . import hidden, strict_json
 from .bucket import Bucket
 from .disk import OUTSIDE, Disk, ForeignError
 from .errors import AbsentError, DamagedError, LabError, printable
@@ -187,7 +186,7 @@ class Lab:
     def check_writable(self) -> None:
         """Raises LabError unless a file can be written here and read back; leaves nothing behind."""
         there = self.exists("")
-        probe = f".probe-{uuid.uuid4().hex}"
+        probe = hidden.probe()
         self.publish(f"{probe}/written", b"bridgelab")
         if self.read(f"{probe}/written") != b"bridgelab":
             raise LabError(f"the lab {self.location} does not give back what is written to it")

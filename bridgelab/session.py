@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from . import hidden
 from .environment import environment
 from .errors import ClusterError, LabError, UnknownNameError
 from .lab import Lab
@@ -302,7 +302,7 @@ def check_workers(lab: Lab) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    folder = f".probe-{uuid.uuid4().hex}"
+    folder = hidden.probe()
     task = ray.remote(num_cpus=0)(_probe_task)
     try:
         lab.publish(f"{folder}/driver", folder.encode())

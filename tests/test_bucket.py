@@ -102,6 +102,13 @@ def test_half_a_folder_is_not_there_and_may_go(lab: Lab) -> None:
     assert lab.leftovers("models") == []
 
 
+def test_what_begins_with_a_dot_and_is_not_ours_stays(lab: Lab) -> None:
+    probe = f".probe-{'0123' * 8}"
+    for path in (f"{probe}/written", ".git/HEAD", ".gitignore", "models/.gitkeep", "bridges/.keep"):
+        lab.publish(path, b"1")
+    assert [one.path for one in garbage(lab, grace_s=0)] == [probe]
+
+
 def test_readers_beside_a_writer_never_see_half_a_file(lab: Lab) -> None:
     contents, seen, done = [bytes([i]) * 200_000 for i in range(10)], set[bytes](), threading.Event()
     lab.publish("packs/p/state", contents[0])

@@ -15,6 +15,7 @@ from bridgelab.results import SCHEMAS, Results
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
 
+HALF = f".half.safetensors.{'0123' * 8}"
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=1)
 
 
@@ -51,17 +52,31 @@ def test_latents_of_moved_images_are_reached_too(full_lab: Lab) -> None:
 def test_what_no_result_reaches_is_listed_and_removed_on_request(full_lab: Lab) -> None:
     full_lab.publish_folder("models/unreached", {"model.safetensors": b"12345"})
     full_lab.publish("bridges/unreached.safetensors", b"123")
-    full_lab.publish("bridges/.half.safetensors.0123", b"1")
+    full_lab.publish(f"bridges/{HALF}", b"1")
     found = garbage(full_lab, grace_s=0)
     assert {one.path for one in found} == {
         "models/unreached",
         "bridges/unreached.safetensors",
-        "bridges/.half.safetensors.0123",
+        f"bridges/{HALF}",
     }
     before = everything(full_lab)
     assert collect(full_lab, found) == 9
     assert garbage(full_lab, grace_s=0) == []
     assert everything(full_lab) == before
+
+
+def test_a_checkout_that_is_a_lab_keeps_what_begins_with_a_dot(lab: Lab) -> None:
+    theirs = (".git/HEAD", ".venv/pyvenv.cfg", ".gitignore", ".env.local", "models/.gitkeep", "bridges/.nfs0123")
+    for path in theirs:
+        lab.publish(path, b"theirs")
+    ours = (f".probe-{'0123' * 8}", f".reports.{'4567' * 8}", f"models/.m.{'89ab' * 8}", f"bridges/{HALF}")
+    for path in ours:
+        lab.publish(f"{path}/written", b"ours")
+    found = garbage(lab, grace_s=0)
+    assert {one.path for one in found} == set(ours)
+    collect(lab, found)
+    assert all(lab.exists(path) for path in theirs)
+    assert garbage(lab, grace_s=0) == []
 
 
 def test_what_is_young_is_spared(full_lab: Lab) -> None:

@@ -24,6 +24,7 @@ ORDER = [
     "bridgelab.memory",
     "bridgelab.strict_json",
     "bridgelab.patience",
+    "bridgelab.hidden",
     "bridgelab.disk",
     "bridgelab.bucket",
     "bridgelab.lab",
