@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from .board import Met
+from .board import Board, Met
 from .feed import Batch
 from .history import History
 from .lab import Lab
@@ -41,7 +41,7 @@ def confirmation_of(history: History) -> ResolvedStudy | None:
     return search.confirmation(best(search, complete, search.search.n_confirmed))
 
 
-def legs(work: Work, history: History) -> Generator[Batch, None, ResolvedStudy]:
+def legs(work: Work, history: History, board: Board) -> Generator[Batch, None, ResolvedStudy]:
     """What has to run, leg after leg and generation after generation; returns what confirms the search at its end."""
     search, n_rungs = history.search, len(history.search.rungs)
     while (confirmation := confirmation_of(history)) is None:
@@ -52,25 +52,26 @@ def legs(work: Work, history: History) -> Generator[Batch, None, ResolvedStudy]:
         generation = generations[-1]
         bracket = bracket_of(generation, n_rungs)
         work.progress.phase(f"generation {generation[0].generation + 1} of {search.search.n_generations}")
-        yield from _leg(work, history, search.leg(generation[0].generation, bracket.rung), bracket.waiting)
+        yield from _leg(work, history, search.leg(generation[0].generation, bracket.rung), bracket.waiting, board)
         generation = history.generations()[-1]
         if bracket_of(generation, n_rungs).rung == n_rungs:
             work.lab.remove(search.leg(generation[0].generation, 0).folder)
     return confirmation
 
 
-def _leg(work: Work, history: History, leg: Leg, waiting: Generation) -> Iterator[Batch]:
+def _leg(work: Work, history: History, leg: Leg, waiting: Generation, board: Board) -> Iterator[Batch]:
     """What brings those who wait to the next rung; at the end, how they did is published."""
     elsewhere, adoptable = work.elsewhere()
     entries = [Entry(p.trial, attempt=0, trained=False) for p in waiting]
     if leg.is_last:
-        waiting = _without_known(history, leg, waiting)
+        waiting = _without_known(history, leg, waiting, board)
         entries = states_of(work.lab, {p.trial.trial_id: p.trial for p in waiting}, retry=False)[1]
     mine = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
     if packs := packs_of(work.lab, mine, work.pack, work.n_side_by_side, work.device, leg):
+        board.check_new(packs)
         yield Batch(packs, adoptable)
         if leg.is_last:
-            _without_known(history, leg, waiting)
+            _without_known(history, leg, waiting, board)
     elif entries:
         work.progress.phase(f"waiting for {len(entries)} trials of another sweep")
         time.sleep(BEAT_S)
@@ -84,8 +85,8 @@ def publish_meeting(history: History, pack: PackPlan, met: Met) -> None:
     history.publish(there, rung + 1, part=pack.pack_id)
 
 
-def _without_known(history: History, leg: Leg, waiting: Generation) -> Generation:
-    """Publishes how those did in the end whose trials the lab has; returns the others."""
+def _without_known(history: History, leg: Leg, waiting: Generation, board: Board) -> Generation:
+    """Publishes how those did in the end whose trials the lab has, or cannot evaluate; returns the others."""
     attempts, scores = Results(history.lab).latest_attempts(), _final_scores(history.lab, waiting)
     known = []
     for proposal in waiting:
@@ -95,6 +96,8 @@ def _without_known(history: History, leg: Leg, waiting: Generation) -> Generatio
             known.append(_with(proposal, leg.rung, math.nan, row["failure_class"]))
         elif trial_id in scores:
             known.append(_with(proposal, leg.rung, scores[trial_id], None))
+        elif trial_id in board.unevaluated:
+            known.append(_with(proposal, leg.rung, math.nan, board.unevaluated[trial_id][0]))
     if known:
         history.publish(known, leg.rung + 1, part=f"ended-{len(known)}-{known[0].number}")
     there = {p.number for p in known}

@@ -134,7 +134,7 @@ def sweep(
         plan=found,
         n_run=n_run,
         n_searched=len(board.done) - n_run,
-        failed=failures(lab, found.study) | board.unevaluated,
+        failed=failures(lab, found.study) | {i: f for i, f in board.unevaluated.items() if i in found.states},
         seconds=time.monotonic() - started,
     )
 
@@ -272,9 +272,8 @@ def _prepare(work: Work, wanted: ResolvedStudy | History, found: Plan | None) ->
 def _batches(work: Work, wanted: ResolvedStudy | History, retry: bool, board: Board) -> Iterator[Batch]:
     """What has to run, until nothing is missing."""
     if isinstance(wanted, History):
-        wanted = yield from legs(work, wanted)
+        wanted = yield from legs(work, wanted, board)
     publish_members(work.lab, wanted)  # not before: models that cannot be made are no run
-    tried = set[str]()
     while True:
         elsewhere, adoptable = work.elsewhere()
         found = plan(
@@ -287,11 +286,9 @@ def _batches(work: Work, wanted: ResolvedStudy | History, retry: bool, board: Bo
             elsewhere=elsewhere,
             left_out=frozenset(board.unevaluated),
         )
-        if again := (tried - board.elsewhere) & {pack.pack_id for pack in found.packs}:
-            raise LabError(f"packs {', '.join(sorted(again))} left no result; look at what they hold, and run again")
+        board.check_new(found.packs)
         if found.packs:
             yield Batch(found.packs, adoptable, frozenset(first_trials(found.study)))
-            tried |= {pack.pack_id for pack in found.packs if any(entry.trained for entry in pack.entries)}
             retry = False  # what fails again waits for the next request
         elif found.n_elsewhere:
             work.progress.phase(f"waiting for {found.n_elsewhere} trials of another sweep")

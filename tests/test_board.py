@@ -35,6 +35,25 @@ def test_a_trial_that_could_not_be_evaluated_anew_is_not_done(lab: Lab, make_tri
     assert board.unevaluated == {bad: ("error", "its judge is gone")}
 
 
+def test_a_trial_that_is_evaluated_after_all_is_no_failure(lab: Lab, make_trial) -> None:
+    pack, board = PackPlan((Entry(make_trial(0), 0, True), Entry(make_trial(1), 0, True))), Board(lab, Silent())
+    ids = [entry.spec.trial_id for entry in pack.entries]
+    board.expect([pack])
+    board.take(pack.pack_id, {"parts": {}, "unevaluated": dict.fromkeys(ids, ("oom", "no room"))})
+    board.take(pack.pack_id, {"parts": {}, "unevaluated": {ids[1]: ("oom", "no room")}})
+    assert board.unevaluated == {ids[1]: ("oom", "no room")}
+
+
+def test_workers_that_die_while_they_evaluate_leave_a_trial_unevaluated(lab: Lab, make_trial) -> None:
+    pack, board = PackPlan((Entry(make_trial(0), 0, True),)), Board(lab, Silent())
+    board.expect([pack])
+    board.lose(pack.pack_id)
+    assert (board.done, {i: kind for i, (kind, _) in board.unevaluated.items()}) == (
+        set(),
+        {make_trial(0).trial_id: "lost"},
+    )
+
+
 def test_a_report_counts_no_other_pack(lab: Lab, make_trial, monkeypatch: pytest.MonkeyPatch) -> None:
     packs, board = [PackPlan((Entry(make_trial(i), 0, False),)) for i in range(4)], Board(lab, Silent())
     board.expect(packs)

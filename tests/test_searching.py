@@ -1,0 +1,93 @@
+"""What a search runs next, leg after leg, in one process: it ends, whatever its trials come to."""
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+import bridgelab.trial as trial_module
+from bridgelab.board import Board, Silent
+from bridgelab.config import Float, Search
+from bridgelab.errors import LabError
+from bridgelab.evaluate import TrainedBridge
+from bridgelab.history import History
+from bridgelab.lab import Lab
+from bridgelab.metrics import Found
+from bridgelab.planning import PackPlan
+from bridgelab.publication import parts_of
+from bridgelab.search import REFERENCE, Generation, ResolvedSearch, resolve_search
+from bridgelab.searching import legs, publish_meeting
+from bridgelab.study import ResolvedStudy, Selection
+from bridgelab.trial import Runtime, Surroundings, run_leg, run_pack
+
+PLANE = Selection(pair="plane-plane", preset="smoke", n_replicates=1, overrides={"bridge.n_steps": 96})
+SEARCH = Search(
+    name="mine",
+    question="Which weight?",
+    space={"bridge.beta_kl": Float(0.01, 1.0, log=True)},
+    n_generations=1,
+    bracket=4,
+    rungs=(0.3, 0.6),
+    n_confirmed=1,
+)
+
+Train = Callable[[Board, PackPlan], None]
+
+
+@pytest.fixture
+def search() -> ResolvedSearch:
+    return resolve_search(SEARCH, PLANE)
+
+
+def search_through(lab: Lab, search: ResolvedSearch, train: Train) -> tuple[ResolvedStudy, Generation]:
+    """Runs what a search asks for; returns what confirms it, and its first generation."""
+    history = History(lab, search)
+    board = Board(lab, Silent(), functools.partial(publish_meeting, history))
+    work = SimpleNamespace(lab=lab, pack=2, n_side_by_side=1, device="cpu", progress=Silent())
+    work.elsewhere = lambda: (frozenset(), set())
+    batches = legs(work, history, board)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration as end:
+            return end.value, history.generations()[0]
+        board.expect(batch.packs)
+        for pack in batch.packs:
+            train(board, pack)
+
+
+@pytest.fixture
+def train(around: Surroundings) -> Train:
+    """What a worker does with a pack, and what the board hears of it."""
+
+    def report(board: Board, pack: PackPlan) -> None:
+        if not pack.leg.is_last:
+            board.take(pack.pack_id, {"met": run_leg(Runtime(pack.pack_id), pack.entries, around, pack.leg)})
+            return
+        found = run_pack(Runtime(pack.pack_id), pack.entries, around, pack.leg)
+        unevaluated = {trial_id: (f.kind, f.text) for trial_id, f in found.unevaluated.items()}
+        board.take(pack.pack_id, {"parts": parts_of(found.rows), "unevaluated": unevaluated})
+
+    return report
+
+
+def test_a_search_goes_on_without_trials_that_cannot_be_evaluated(
+    lab: Lab, search: ResolvedSearch, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, reference = trial_module.evaluate, search.proposal(0, REFERENCE, {}).trial.trial_id
+
+    def failing(bridges: list[TrainedBridge], n_classes: int) -> list[Found]:
+        if {bridge.spec.trial_id for bridge in bridges} != {reference}:
+            raise RuntimeError("no such class")
+        return evaluate(bridges, n_classes)
+
+    monkeypatch.setattr(trial_module, "evaluate", failing)
+    confirmation, generation = search_through(lab, search, train)
+    assert [(len(p.values), p.failure) for p in generation] == [(3, None), *[(3, "error")] * 4]
+    assert [arm.name for arm in confirmation.arms] == ["reference"]
+
+
+def test_a_pack_of_a_leg_that_leaves_no_result_ends_the_search(lab: Lab, search: ResolvedSearch) -> None:
+    with pytest.raises(LabError, match="left no result"):
+        search_through(lab, search, lambda board, pack: None)
