@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import math
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,20 +15,25 @@ import pyarrow as pa
 from .columns import Where
 from .config import canonical_json
 from .lab import Lab
-from .results import Results, now
+from .results import PASSING, Results, now
 from .search import Generation, Proposal, ResolvedSearch
 
 COLUMNS = ("generation", "number", "rung", "parameters", "value", "failure_class")
 
 
 class History:
-    """What a lab has of a search, as it is now. Asked at every rung, so each part is read once, each arm made once."""
+    """What a lab has of a search, as it is now. Asked at every rung, so each part is read once, each arm made once.
 
-    def __init__(self, lab: Lab, search: ResolvedSearch) -> None:
-        self.lab, self.search = lab, search
+    With `retry`, failures that may pass are as if they had not been, until they are published here again.
+    """
+
+    def __init__(self, lab: Lab, search: ResolvedSearch, *, retry: bool = False) -> None:
+        self.lab, self.search, self.retry = lab, search, retry
         self._results = _ReadOnce(lab)
         self._arms: dict[tuple[int, int, str], Proposal] = {}
         "as they were asked"
+        self._told: set[tuple[int, int, int]] = set()
+        "generation, number and rung of what was published here"
 
     def generations(self) -> list[Generation]:
         """Generation by generation, those that have begun. Raises what `Results.read` raises."""
@@ -37,7 +43,7 @@ class History:
             place = row["generation"], row["number"]
             if row["rung"] == 0:
                 members[place] = self._arm(*place, row["parameters"])
-            elif place in members:
+            elif place in members and not self._is_asked_again(*place, row["rung"], row["failure_class"]):
                 values = (*members[place].values, math.nan if row["value"] is None else row["value"])
                 members[place] = replace(members[place], values=values, failure=row["failure_class"])
         generations: dict[int, list[Proposal]] = collections.defaultdict(list)
@@ -48,7 +54,12 @@ class History:
     def publish(self, proposals: Sequence[Proposal], rung: int, part: str) -> None:
         """Rung 0: that they are asked; rung r: how they did at the r-th meeting."""
         name = f"{self.search.search_id}-{proposals[0].generation}-{rung}-{part}"
+        name += f"-{uuid.uuid4().hex[:8]}" if self.retry else ""  # a part that others have read never changes
         self._results.write("proposals", name, _rows_of(self.search, proposals, rung))
+        self._told |= {(p.generation, p.number, rung) for p in proposals}
+
+    def _is_asked_again(self, generation: int, number: int, rung: int, failure: str | None) -> bool:
+        return self.retry and failure in PASSING and (generation, number, rung) not in self._told
 
     def _arm(self, generation: int, number: int, parameters: str) -> Proposal:
         asked = generation, number, parameters

@@ -159,7 +159,7 @@ def plan_search(
 ) -> SearchPlan:
     """What a sweep of a search would do with a lab; trains nothing and writes nothing."""
     lab, s, n_rungs = Lab.of(lab), search.search, len(search.rungs)
-    generations = History(lab, search).generations()
+    generations = History(lab, search, retry=retry).generations()
     complete = ended(generations, n_rungs)
     n_left = max(s.n_generations, len(generations)) - len(complete)
     confirmed = (1 + s.n_confirmed) * search.start.n_replicates

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from . import parquet, soundness, strict_json
@@ -218,6 +220,12 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "imports": ("study", "pair", "arm_name", "metric", "declared_at"),
 }
 """What a row is known by: of rows that share it, readers keep one."""
+_DECIDING: Mapping[str, Sequence[str]] = {"proposals": ("failure_class",)}
+"""What else says which one."""
+
+
+PASSING = ("lost", "oom", "error")
+"""Classes of failures that may pass: what is run again may do better. What was not finite would be so again."""
 
 
 class DamagedPartError(DamagedError):
@@ -263,16 +271,17 @@ class Results:
     def _read(self, table: str, columns: Sequence[str], where: Where) -> pa.Table:
         where = {name: frozenset(values) for name, values in where.items()}
         key = [name for name in _KEYS[table] if len(where.get(name, ())) != 1]
+        needed = dict.fromkeys((*columns, *key, *_DECIDING.get(table, ())))
         while True:
             names = self.part_names(table)
             try:
-                found = self._read_parts(table, names, list(dict.fromkeys((*columns, *key))), where)
+                found = self._read_parts(table, names, list(needed), where)
             except LabError:
                 if self.part_names(table) == names:
                     raise
                 continue  # parts were merged under our eyes
             if not any(name.startswith(MERGED) for name in set(self.part_names(table)) - set(names)):
-                return last_of_each(found, key)
+                return _one_of_each(table, found, key)
 
     def _read_parts(self, table: str, names: Sequence[str], columns: Sequence[str], where: Where) -> pa.Table:
         parts, absorbed = dict[str, pa.Table](), set[str]()
@@ -299,7 +308,7 @@ class Results:
     @staticmethod
     def without_repeats(table: str, rows: pa.Table) -> pa.Table:
         """The rows of a table, as in CODED, without those that repeat another's key."""
-        return last_of_each(rows, _KEYS[table])
+        return _one_of_each(table, rows, _KEYS[table])
 
     def part_names(self, table: str) -> list[str]:
         """The parts of a table."""
@@ -366,10 +375,11 @@ class Results:
         rows.sort(key=lambda row: (row["state"] == "COMPLETE", row["attempt"]))
         return {row["trial_id"]: row for row in rows}
 
-    def met(self) -> set[tuple[str, int, int, str]]:
-        """(search, generation, rung, trial_id) of every meeting at a rung that is known."""
-        columns = ["study_id", "generation", "rung", "trial_id"]
-        return {tuple(row.values()) for row in self.read_columns("proposals", columns).to_pylist()}
+    def met(self) -> dict[tuple[str, int, int, str], str | None]:
+        """(search, generation, rung, trial_id) of every meeting at a rung that is known -> what the trial failed of."""
+        place = ["study_id", "generation", "rung", "trial_id"]
+        rows = self.read_columns("proposals", [*place, "failure_class"]).to_pylist()
+        return {tuple(row[name] for name in place): row["failure_class"] for row in rows}
 
     def evaluated(self, metrics: Sequence[str] = METRICS) -> set[tuple[str, str]]:
         """(trial_id, judge_id) of every trial that has some metrics, both decodings, in their present version."""
@@ -378,6 +388,15 @@ class Results:
         rows = last_of_each(self.read_columns("metrics", keys, where=current), keys)
         counts = rows.group_by(["trial_id", "judge_id"]).aggregate([("metric", "count")]).to_pylist()
         return {(r["trial_id"], r["judge_id"]) for r in counts if r["metric_count"] == len(DECODES) * len(metrics)}
+
+
+def _one_of_each(table: str, rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Of rows that share a key the last one; of proposals, one that tells of no failure that may pass, if there is."""
+    if table == "proposals":
+        may_pass = pc.is_in(rows["failure_class"].cast(pa.string()), pa.array(PASSING)).to_numpy()
+        if may_pass.any():
+            rows = rows.take(np.argsort(~may_pass, kind="stable"))
+    return last_of_each(rows, key)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from .config import (
 )
 from .errors import InvalidValueError, LabError, UnknownNameError
 from .keys import KEYS, value_of, with_keys
+from .results import PASSING
 from .specs import Leg, TrialSpec
 from .study import ResolvedStudy, Selection, load, resolve_loaded
 from .surrogate import FEWEST, expected, place
@@ -229,10 +230,11 @@ def ended(generations: Sequence[Generation], n_rungs: int) -> list[Generation]:
     """The complete ones. Raises LabError where the reference failed: there is nothing to compare with."""
     for generation in generations:
         if (failure := generation[REFERENCE].failure) is not None:
-            raise LabError(
-                f"the reference of generation {generation[0].generation + 1} failed ({failure}): nothing can be "
-                "compared with it; try a lower --set bridge.learning_rate, or another --recipe"
-            )
+            cure = "run it again with --retry"
+            if failure not in PASSING:
+                cure = "try a lower --set bridge.learning_rate, or another --recipe"
+            what = f"the reference of generation {generation[0].generation + 1} failed ({failure})"
+            raise LabError(f"{what}: nothing can be compared with it; {cure}")
     return [generation for generation in generations if bracket_of(generation, n_rungs).rung == n_rungs]
 
 

@@ -18,7 +18,7 @@ from .lab import Lab
 from .lease import BEAT_S
 from .metrics import METRIC_VERSION
 from .planning import PackPlan, packs_of, states_of
-from .results import Results
+from .results import PASSING, Results
 from .search import (
     Generation,
     Proposal,
@@ -46,16 +46,15 @@ def legs(work: Work, history: History, board: Board) -> Generator[Batch, None, R
     search, n_rungs = history.search, len(history.search.rungs)
     while (confirmation := confirmation_of(history)) is None:
         generations = history.generations()
-        if not generations or bracket_of(generations[-1], n_rungs).rung == n_rungs:
+        brackets = [bracket_of(generation, n_rungs) for generation in generations]
+        number = next((g for g, bracket in enumerate(brackets) if bracket.waiting), None)
+        if number is None:
             history.publish(next_generation(search, generations), rung=0, part="asked")
             continue
-        generation = generations[-1]
-        bracket = bracket_of(generation, n_rungs)
-        work.progress.phase(f"generation {generation[0].generation + 1} of {search.search.n_generations}")
-        yield from _leg(work, history, search.leg(generation[0].generation, bracket.rung), bracket.waiting, board)
-        generation = history.generations()[-1]
-        if bracket_of(generation, n_rungs).rung == n_rungs:
-            work.lab.remove(search.leg(generation[0].generation, 0).folder)
+        work.progress.phase(f"generation {number + 1} of {search.search.n_generations}")
+        yield from _leg(work, history, search.leg(number, brackets[number].rung), brackets[number].waiting, board)
+        if not bracket_of(history.generations()[number], n_rungs).waiting:
+            work.lab.remove(search.leg(number, 0).folder)
     return confirmation
 
 
@@ -65,7 +64,7 @@ def _leg(work: Work, history: History, leg: Leg, waiting: Generation, board: Boa
     entries = [Entry(p.trial, attempt=0, trained=False) for p in waiting]
     if leg.is_last:
         waiting = _without_known(history, leg, waiting, board)
-        entries = states_of(work.lab, {p.trial.trial_id: p.trial for p in waiting}, retry=False)[1]
+        entries = states_of(work.lab, {p.trial.trial_id: p.trial for p in waiting}, history.retry)[1]
     mine = [entry for entry in entries if entry.spec.trial_id not in elsewhere]
     if packs := packs_of(work.lab, mine, work.pack, work.n_side_by_side, work.device, leg):
         board.check_new(packs)
@@ -92,7 +91,8 @@ def _without_known(history: History, leg: Leg, waiting: Generation, board: Board
     for proposal in waiting:
         trial_id = proposal.trial.trial_id
         row = attempts.get(trial_id)
-        if row is not None and row["state"] == "FAIL":
+        again = history.retry and trial_id not in board.done  # what this sweep has tried failed for now
+        if row is not None and row["state"] == "FAIL" and not (again and row["failure_class"] in PASSING):
             known.append(_with(proposal, leg.rung, math.nan, row["failure_class"]))
         elif trial_id in scores:
             known.append(_with(proposal, leg.rung, scores[trial_id], None))

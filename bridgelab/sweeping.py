@@ -89,7 +89,7 @@ def sweep(
     _check(keep, workers, checkpoint_every_s)
     check(address, device)
     asked = resolve_any(study, selection, data, generations)
-    wanted = History(lab, asked) if isinstance(asked, ResolvedSearch) else asked
+    wanted = History(lab, asked, retry=retry) if isinstance(asked, ResolvedSearch) else asked
     start = asked.start if isinstance(asked, ResolvedSearch) else asked
     lab.check_writable()
     Results(lab).set_aside_damaged()

@@ -17,7 +17,7 @@ from .lease import Lease, LostLeaseError
 from .object_store import ObjectStore
 from .planning import PackPlan
 from .publication import parts_of
-from .results import Results
+from .results import PASSING, Results
 from .shelf import Shelf
 from .specs import Entry
 from .user_file import UserFile
@@ -104,7 +104,10 @@ def _make_panels(lab: Lab, pack: PackPlan, shown: frozenset[str], store: ObjectS
 def is_done(lab: Lab, pack: PackPlan) -> bool:
     if pack.leg is not None and not pack.leg.is_last:
         leg, met = pack.leg, Results(lab).met()
-        return all((leg.search_id, leg.generation, leg.rung + 1, e.spec.trial_id) in met for e in pack.entries)
+        return all(
+            met.get((leg.search_id, leg.generation, leg.rung + 1, e.spec.trial_id), "lost") not in PASSING
+            for e in pack.entries
+        )
     new = [entry for entry in pack.entries if not entry.trained]
     if not new or not (lab.exists(f"results/trials/part-{pack.pack_id}.parquet") or _have_bridges(lab, new)):
         return False  # two files tell, where each pack of a large sweep would read the parts of all others

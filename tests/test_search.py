@@ -132,6 +132,9 @@ def test_a_reference_that_fails_ends_the_search_in_one_line() -> None:
     failed = (replace(generation[0], values=(0.5, math.nan), failure="nan"), *generation[1:])
     with pytest.raises(LabError, match=r"generation 1 failed \(nan\).*lower --set bridge.learning_rate"):
         complete([failed], 3)
+    for passing in ("lost", "oom", "error"):
+        with pytest.raises(LabError, match=rf"generation 1 failed \({passing}\).*with --retry$"):
+            complete([(replace(failed[0], failure=passing), *generation[1:])], 3)
 
 
 def test_a_file_of_the_users_own_is_run_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
