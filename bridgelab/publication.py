@@ -173,9 +173,17 @@ def keep_best(lab: Lab, resolved: ResolvedStudy, trained: Iterable[str]) -> None
         if found is not None:
             best[member.arm.name] = max(best.get(member.arm.name, (found, "")), (found, member.trial.trial_id))
     kept = {trial_id for _, trial_id in best.values()}
-    for trial_id in trained:
-        if trial_id not in kept:
-            lab.remove(f"bridges/{trial_id}.safetensors")
+    _drop_bridges(lab, set(trained) - kept)
+
+
+def keep_members(lab: Lab, resolved: ResolvedStudy, trained: Iterable[str]) -> None:
+    """Removes the bridges of `trained` trials that stand behind no table: a search had them."""
+    _drop_bridges(lab, set(trained) - {member.trial.trial_id for member in resolved.members})
+
+
+def _drop_bridges(lab: Lab, trial_ids: Iterable[str]) -> None:
+    for trial_id in trial_ids:
+        lab.remove(f"bridges/{trial_id}.safetensors")
 
 
 def failures(lab: Lab, resolved: ResolvedStudy) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from .lab import Lab
 from .lease import BEAT_S, Watch, release
 from .object_store import Samples, loaded, put
 from .planning import Plan, missing_jobs, missing_models, plan
-from .publication import drop_finished_packs, failures, keep_best, publish_members
+from .publication import drop_finished_packs, failures, keep_best, keep_members, publish_members
 from .rehearsal import Place, measure_pack_sizes
 from .results import Results
 from .search import ResolvedSearch, resolve_any
@@ -36,7 +36,9 @@ from .study import ResolvedStudy, Selection, resolve
 from .tuning import Work, mark_of, prepare, run_packs
 from .wavegan_config import WaveGANConfig
 
-KEEP = ("all", "tables", "best")
+Kept = Callable[[Lab, ResolvedStudy, Iterable[str]], None]
+KEEP: Mapping[str, Kept] = {"all": lambda *of_a_sweep: None, "tables": keep_members, "best": keep_best}
+"""What lets go of the bridges of trials that a sweep has trained."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,7 @@ def sweep(
             resolved = confirmation_of(wanted)
         assert resolved is not None
         found = found or plan(resolved, lab=lab)
-        if keep == "best":
-            keep_best(lab, resolved, board.trained)
+        KEEP[keep](lab, resolved, board.trained)
     else:
         publish_members(lab, found.study)
     drop_finished_packs(lab)

@@ -9,6 +9,7 @@ from bridgelab.planning import manifests, plan
 from bridgelab.publication import drop_finished_packs, keep_best, lost_rows, manifest, publish_rows
 from bridgelab.results import Results
 from bridgelab.study import Selection
+from bridgelab.sweeping import KEEP
 from bridgelab.trial import Runtime, run_pack
 
 SMOKE = Selection(pair="plane-plane", preset="smoke", n_replicates=2)
@@ -85,3 +86,14 @@ def test_keeping_the_best_leaves_each_arms_best_replicate_on_validation(lab: Lab
     for arm in found.study.arms:
         trials = [member.trial.trial_id for member in found.study.members if member.arm is arm]
         assert {value[trial_id] for trial_id in trials if trial_id in kept} == {max(map(value.get, trials))}
+
+
+def test_keeping_what_is_behind_tables_lets_go_of_what_only_a_search_had(lab: Lab, make_trial) -> None:
+    found = plan("component_ablation", lab=lab, selection=SMOKE)
+    members, searched = [*found.states], make_trial(7).trial_id
+    for trial_id in (*members, searched, "of_another_sweep"):
+        lab.publish(f"bridges/{trial_id}.safetensors", b"")
+    KEEP["tables"](lab, found.study, [*members, searched])
+    assert lab.names("bridges") == sorted(f"{i}.safetensors" for i in (*members, "of_another_sweep"))
+    KEEP["all"](lab, found.study, members)
+    assert len(lab.names("bridges")) == len(members) + 1
