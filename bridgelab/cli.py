@@ -193,7 +193,7 @@ def sweep(
         done = {
             "run": outcome.n_run,
             "searched": outcome.n_searched,
-            "cached": outcome.plan.count("cached"),
+            "cached": outcome.n_cached,
             "seconds": round(outcome.seconds, 1),
         }
         failed = {trial: {"class": kind, "text": text} for trial, (kind, text) in outcome.failed.items()}

@@ -183,11 +183,10 @@ def whole_text(found: Whole) -> str:
 def plan_line(outcome: Outcome) -> str:
     """What a sweep did."""
     n_trials = len(outcome.plan.states)
-    cached = n_trials - outcome.n_run - len(outcome.failed)
     searched = f"{outcome.n_searched} trials of the search and " if outcome.n_searched else ""
     if outcome.n_run == 0 and not searched:
-        return f"nothing to run: {cached} of {n_trials} trials are there"
-    there = f"; {cached} were there already" if cached > 0 else ""
+        return f"nothing to run: {outcome.n_cached} of {n_trials} trials are there"
+    there = f"; {outcome.n_cached} were there already" if outcome.n_cached else ""
     return f"{searched}{outcome.n_run} of {n_trials} trials run{there}"
 
 

@@ -46,9 +46,11 @@ class Outcome:
     """A sweep after it ran."""
 
     plan: Plan
-    "as it was before anything ran"
+    "as it was before anything ran; of a search, once it was known what confirms it"
     n_run: int
     "trials that were trained or evaluated"
+    n_cached: int
+    "trials that were there, whoever ran them"
     n_searched: int
     "trials of a search that were trained, to a rung at least"
     failed: Mapping[str, tuple[str, str]]
@@ -130,13 +132,20 @@ def sweep(
         publish_members(lab, found.study)
     drop_finished_packs(lab)
     make_panels(lab, found.study)
-    n_run = len(board.done & found.states.keys())
+    return outcome_of(lab, found, board, time.monotonic() - started)
+
+
+def outcome_of(lab: Lab, found: Plan, board: Board, seconds: float) -> Outcome:
+    """What a sweep came to whose packs a board has heard of."""
+    asked = found.states.keys()
+    failed = failures(lab, found.study) | {i: f for i, f in board.unevaluated.items() if i in asked}
     return Outcome(
         plan=found,
-        n_run=n_run,
-        n_searched=len(board.done) - n_run,
-        failed=failures(lab, found.study) | {i: f for i, f in board.unevaluated.items() if i in found.states},
-        seconds=time.monotonic() - started,
+        n_run=len(board.done & asked),
+        n_cached=len(asked - board.done - failed.keys()),
+        n_searched=len(board.done - asked),
+        failed=failed,
+        seconds=seconds,
     )
 
 
