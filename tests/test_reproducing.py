@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import pytest
+
 from bridgelab.display import whole_text
 from bridgelab.reproducing import PARTS, plan_whole
 from bridgelab.study import load_study, study_names
 
 
-def test_what_lacks_its_data_is_named_and_the_rest_can_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", ["smoke", "desk", "full"])
+def test_what_lacks_its_data_is_named_and_the_rest_can_run(tmp_path: Path, preset: str) -> None:
     (tmp_path / "mnist").mkdir()  # a folder without a set: nothing is downloaded into it
     (tmp_path / "fashion_mnist").mkdir()
-    whole = plan_whole(lab=tmp_path / "lab", data=tmp_path, preset="smoke", n_replicates=1)
+    whole = plan_whole(lab=tmp_path / "lab", data=tmp_path, preset=preset, n_replicates=1)
     assert [one.part.study for one in whole.possible] == ["synthetic"]
     assert all(one.missing for one in whole.asked if one.part.study != "synthetic")
     assert "not run: " in whole_text(whole)

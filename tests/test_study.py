@@ -17,7 +17,7 @@ from bridgelab.study import Selection, load_study, resolve, study_names
 
 
 @pytest.mark.parametrize("name", study_names())
-@pytest.mark.parametrize("preset", ["smoke", "desk"])
+@pytest.mark.parametrize("preset", ["smoke", "desk", "full"])
 @pytest.mark.parametrize("pair", ["digits-digits", "plane-plane"])
 @pytest.mark.parametrize("recipe", [None, "default", "paper", "few_labels"])
 def test_every_study_resolves_in_every_preset_pair_and_recipe(
