@@ -114,14 +114,17 @@ def plan(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a sweep would do and can show. Writes nothing."""
+    """Say what a sweep would do and can show. Writes and downloads nothing."""
     from . import planning, session
     from .display import plan_text, search_text
+    from .domains import check_there
     from .search import ResolvedSearch, resolve_any
+    from .study import load_study
 
     _check_data(data)
     session.check(address, device)
     selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_, labels)
+    check_there(pair or load_study(study)[0].pair, data)
     kind = "cuda" if device == "cuda" else "cpu"
     resolved = resolve_any(study, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
@@ -203,8 +206,7 @@ def sweep(
         say(analysis.render(run, "md"))
         say(f"\n{plan_line(outcome)} in {seconds_text(outcome.seconds)}")
         say(f"report: {Lab(lab).show(report_path)}")
-    again = resolved.command + ("" if lab == DEFAULT_LAB else f" --lab {shlex.quote(lab)}")
-    for line in failure_lines(outcome, again):
+    for line in failure_lines(outcome, _again(resolved.command, lab, data)):
         say(line, err=True)
     raise typer.Exit(outcome.exit_status)
 
@@ -358,7 +360,7 @@ def reproduce(
         resolved = outcome.plan.study
         runs.append(analysis.read_run(lab, resolved.study.name, study_id=resolved.study_id))
         status = max(status, outcome.exit_status)
-        for line in failure_lines(outcome, resolved.command):
+        for line in failure_lines(outcome, _again(resolved.command, lab, data)):
             say(line, err=True)
     path = _written(runs, output, of_whole_paper=True)
     if as_json:
@@ -422,6 +424,12 @@ def _pack(text: str) -> int | None:
     if not text.isdigit():
         raise InvalidValueError(f"--pack {text}: give a number of trials, or auto")
     return int(text)
+
+
+def _again(command: str, lab: str, data: str | None) -> str:
+    """A command, in the lab and with the data that were asked for."""
+    words = ([] if lab == DEFAULT_LAB else ["--lab", lab]) + ([] if data is None else ["--data", data])
+    return f"{command} {shlex.join(words)}".rstrip()
 
 
 def _records(table: pd.DataFrame) -> Any:

@@ -60,7 +60,9 @@ Workers = Annotated[
     int, typer.Option("--workers", metavar="N", min=1, help="Ray Train workers that share each base model")
 ]
 Pack = Annotated[str, typer.Option("--pack", metavar="auto|N", help="trials in a pack; never changes a result")]
-TrialId = Annotated[str, typer.Argument(metavar="TRIAL_ID", help="of a trained bridge, as `bridgelab table` names it")]
+TrialId = Annotated[
+    str, typer.Argument(metavar="TRIAL_ID", help="of a trained bridge, as `bridgelab show STUDY` lists it")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUTPUT", help="the file or folder to write")]
 Reverse = Annotated[bool, typer.Option("--reverse", help="from the second domain to the first one")]
 Scale = Annotated[int, typer.Option("--scale", metavar="N", min=1, max=64, help="how large a sample's pixel is drawn")]

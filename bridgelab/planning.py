@@ -101,13 +101,13 @@ def plan(
     elsewhere: frozenset[str] = frozenset(),
     left_out: frozenset[str] = frozenset(),
 ) -> Plan:
-    """What a sweep of a study would do with a lab; trains nothing and writes nothing.
+    """What a sweep of a study would do with a lab; trains nothing and writes nothing to it.
 
-    `pack` is the number of trials in a pack (None: by shape and device), `n_workers` that of packs side
-    by side, `retry` runs failed trials again. Trials that are trained `elsewhere`, or are `left_out`, are
-    in none of its packs. An unfinished pack stays as it was put together, since its checkpoint is of just
-    these members. Raises UnknownNameError and InvalidValueError for what cannot be planned, LabError for
-    a lab that cannot be read.
+    Data that are missing are downloaded first, as by `resolve`. `pack` is the number of trials in a pack
+    (None: by shape and device), `n_workers` that of packs side by side, `retry` runs failed trials again.
+    Trials that are trained `elsewhere`, or are `left_out`, are in none of its packs. An unfinished pack
+    stays as it was put together, since its checkpoint is of just these members. Raises UnknownNameError
+    and InvalidValueError for what cannot be planned, LabError for a lab that cannot be read.
     """
     if pack is not None and (not isinstance(pack, int) or pack < 1):
         raise InvalidValueError(f"--pack {pack}: give a whole number, 1 or more, or auto (in Python, None)")

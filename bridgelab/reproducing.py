@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .board import Progress
-from .domains import DEFAULT_DATA, get_domain
+from .domains import check_there
 from .duration import expected_seconds
 from .errors import DataError
 from .lab import Lab
@@ -120,7 +120,7 @@ def plan_whole(
         n = part.most_replicates if n_replicates is None else n_replicates
         chosen = Selection(pair=part.pair, preset=preset, recipe=part.recipe, n_replicates=n)
         try:
-            _check_there(part, Path(data or DEFAULT_DATA))
+            check_there(part.pair, data)
             study = resolve(part.study, chosen, data)
         except DataError as error:
             asked.append(Asked(part, None, None, str(error)))
@@ -133,16 +133,6 @@ def plan_whole(
         made |= {judge.model_id for judge in judges} | {job.spec.latents_id for job in jobs}
         asked.append(Asked(part, study, found, None, seconds))
     return Whole(tuple(asked))
-
-
-def _check_there(part: Part, data: Path) -> None:
-    """Raises DataError for a domain whose data are not there: the whole paper would be a download of gigabytes."""
-    for name in part.pair.split("-"):
-        domain = get_domain(name)
-        if domain.is_in is not None and not domain.is_in(data):
-            raise DataError(
-                f"no {name} in {data}; give --data a folder that has it, or fetch it: bridgelab pretrain {name}"
-            )
 
 
 def reproduce(

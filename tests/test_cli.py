@@ -139,6 +139,28 @@ def test_a_plan_as_json_has_what_programs_read(run) -> None:
     assert (found["trials"], found["new"]) == (12, 12)
 
 
+@pytest.mark.parametrize("words", ["label_efficiency --pair mnist-mnist", "./mine.py"])
+def test_a_plan_downloads_nothing_and_says_how_to_fetch(run, monkeypatch, tmp_path: Path, words: str) -> None:
+    from bridgelab.domains import images
+
+    def refuse(*words: object) -> None:
+        raise AssertionError(f"a download of {words}")
+
+    monkeypatch.setattr(images, "download", refuse)
+    (tmp_path / "mine.py").write_text(
+        "from bridgelab import Study\n\n"
+        "def study():\n"
+        "    return Study(name='mine', question='?', pair='mnist-mnist', grid={'n_labels': [0, 10]})\n"
+    )
+    status, _, err = run("plan", *words.split())
+    assert (status, "no mnist in data" in err, "bridgelab pretrain mnist" in err) == (2, True, True)
+
+
+def test_what_runs_failed_trials_again_names_the_lab_and_the_data() -> None:
+    assert cli._again("bridgelab sweep heads", "./lab", None) == "bridgelab sweep heads"
+    assert cli._again("bridgelab sweep heads", "a b", "d") == "bridgelab sweep heads --lab 'a b' --data d"
+
+
 def test_a_plan_for_people_says_what_will_happen(run) -> None:
     out = run("plan", "label_efficiency")[1]
     for said in ("6 x 8 replicates = 48 trials", "train 1,259", "48 new", "2 packs", "about", "6 comparisons"):

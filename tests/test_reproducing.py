@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from bridgelab.display import whole_text
+from bridgelab.domains import check_there
+from bridgelab.errors import DataError
 from bridgelab.reproducing import PARTS, plan_whole
 from bridgelab.study import load_study, study_names
 
@@ -30,7 +32,13 @@ def test_nothing_is_downloaded(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(speech, "_download_sc09", refuse)
     whole = plan_whole(lab=tmp_path / "lab", data=tmp_path, preset="smoke", n_replicates=1)
     missing = next(one.missing for one in whole.asked if one.part.pair == "mnist-sc09")
-    assert missing == f"no mnist in {tmp_path}; give --data a folder that has it, or fetch it: bridgelab pretrain mnist"
+    cure = f"give --data a folder that has it, or fetch it: bridgelab pretrain mnist --data {tmp_path}"
+    assert missing == f"no mnist in {tmp_path}; {cure}"
+
+
+def test_where_nothing_can_be_fetched_it_says_what_goes_where(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"put the 3,000 recordings .* into {tmp_path}/fsdd/recordings$"):
+        check_there("digits-fsdd", tmp_path)
 
 
 def test_every_part_is_a_study() -> None:

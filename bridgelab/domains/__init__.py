@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,6 +77,8 @@ class Domain:
     "recipe -> what it sets otherwise in this domain"
     is_in: Callable[[Path], bool] | None = None
     "whether a folder has its data, so that nothing would be downloaded; None: it brings its own"
+    by_hand: str | None = None
+    "what to put where in a data folder, of data that cannot be downloaded"
     at: Callable[[Domain, Path], Domain] | None = None
     "the domain with the data of a folder; None: it brings its own"
 
@@ -159,13 +162,11 @@ def get_pair(
     of the user's own, and so is `folder:PATH`, with a folder of pictures or of sounds for each class.
     `labels` is a file of bins that take the place of both domains' classes (see domains.bins).
     """
-    parts = re.fullmatch(r"(folder:.+?|.+?\.py|[^-]+)-(folder:.+|.+\.py|[^-]+)", text)
-    if parts is None:
-        raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
-    files = {part: _file_of(part) for part in parts.groups() if part.endswith(".py") or part.startswith(FOLDER)}
-    a, b = (use_own(files[part]) if part in files else get_domain(part) for part in parts.groups())
+    parts = _parts(text)
+    files = {part: _file_of(part) for part in parts if _is_own(part)}
+    a, b = (use_own(files[part]) if part in files else get_domain(part) for part in parts)
     folder = Path(data or DEFAULT_DATA)
-    places = [Path(part.removeprefix(FOLDER)) if part.startswith(FOLDER) else folder for part in parts.groups()]
+    places = [Path(part.removeprefix(FOLDER)) if part.startswith(FOLDER) else folder for part in parts]
     a, b = (d if d.at is None else d.at(d, place) for d, place in zip((a, b), places, strict=True))
     own = tuple(files.values())
     if labels is not None:
@@ -180,6 +181,40 @@ def get_pair(
             f"{len(b.class_names)}; a bridge needs one class for each class, or bins of yours (--labels)"
         )
     return (a, b), own
+
+
+def pair_name(text: str) -> str:
+    """What a run on 'SOURCE-TARGET' calls its pair: by the names of its domains. No data are looked for."""
+    return "-".join((use_own(_file_of(part)) if _is_own(part) else get_domain(part)).name for part in _parts(text))
+
+
+def check_there(text: str, data: str | Path | None = None) -> None:
+    """Raises DataError, with the cure, where a domain of 'SOURCE-TARGET' is not in the folder `data`.
+
+    For what only looks ahead: a set can be a download of gigabytes.
+    """
+    folder = Path(data or DEFAULT_DATA)
+    for part in _parts(text):
+        domain = None if _is_own(part) else get_domain(part)
+        if domain is None or domain.is_in is None or domain.is_in(folder):
+            continue
+        if domain.by_hand is not None:
+            raise DataError(f"no {part} in {folder}; {domain.by_hand.format(folder)}")
+        where = "" if data is None else f" --data {shlex.quote(str(data))}"
+        raise DataError(
+            f"no {part} in {folder}; give --data a folder that has it, or fetch it: bridgelab pretrain {part}{where}"
+        )
+
+
+def _parts(text: str) -> tuple[str, str]:
+    parts = re.fullmatch(r"(folder:.+?|.+?\.py|[^-]+)-(folder:.+|.+\.py|[^-]+)", text)
+    if parts is None:
+        raise InvalidValueError(f"--pair {text}: write SOURCE-TARGET, as in digits-digits")
+    return parts[1], parts[2]
+
+
+def _is_own(part: str) -> bool:
+    return part.endswith(".py") or part.startswith(FOLDER)
 
 
 def _file_of(part: str) -> UserFile:

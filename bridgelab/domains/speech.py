@@ -30,6 +30,10 @@ COUNTS: tuple[NLabels, ...] = (0, 10, 100, 1_000, 10_000, "all")
 FSDD_NAME = re.compile(r"([0-9])_([a-z]+)_([0-9]+)\.wav")
 FSDD_TEST = range(5)
 """The official test split of FSDD: the first five recordings of each digit by each speaker."""
+FSDD_BY_HAND = (
+    "put the 3,000 recordings of the Free Spoken Digit Dataset "
+    "(github.com/Jakobovski/free-spoken-digit-dataset) into {}/fsdd/recordings"
+)
 HELD_OUT_SPEAKER = "yweweler"
 FSDD_RATE, SC09_RATE = 8_000, 16_000
 """Samples a second, in the files of each set."""
@@ -162,10 +166,7 @@ def _find(places: Iterator[Path], pattern: str) -> Path | None:
 def _fsdd_at(domain: Domain, data: Path, is_test: Callable[[str, int], bool]) -> Domain:
     folder = _find_fsdd(data)
     if folder is None:
-        raise DataError(
-            f"no fsdd in {data}; put the 3,000 recordings of the Free Spoken Digit Dataset "
-            f"(github.com/Jakobovski/free-spoken-digit-dataset) into {data / 'fsdd/recordings'}"
-        )
+        raise DataError(f"no fsdd in {data}; {FSDD_BY_HAND.format(data)}")
     return _with_clips(domain, folder, fsdd(folder, is_test), FSDD_RATE)
 
 
@@ -248,6 +249,7 @@ def _domain(
         split_sizes={},
         data_id=unidentified,
         is_in=lambda data: find(data) is not None,
+        by_hand=FSDD_BY_HAND if find is _find_fsdd else None,
         at=at,
     )
 
