@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import canonical_json
+from .domains import pair_name
 from .errors import InvalidValueError, LabError, UnknownNameError
 from .lab import Lab
 from .metrics import METRICS
@@ -93,14 +94,21 @@ def bring_in(lab: str | Lab, study: str, pair: str, path: str | Path) -> int:
     """Reads numbers from elsewhere out of a CSV, to stand beside a study's own; returns how many.
 
     Its columns are COLUMNS; an arm need not be one of the study's. Numbers brought in for an arm and metric
-    replace those brought in before. Raises InvalidValueError that names line and column.
+    replace those brought in before. Raises InvalidValueError that names line and column, and UnknownNameError
+    for a pair of domains that there are not.
     """
     rows = [_row(path, line, cells) for line, cells in enumerate(_lines(path), 2)]
     if not rows:
         raise InvalidValueError(f"{path} has no row below its head; give it some")
-    common = {"study": study, "pair": pair, "declared_at": now()}
+    common = {"study": study, "pair": _pair_of(lab, study, pair), "declared_at": now()}
     Results(Lab.of(lab)).write("imports", uuid.uuid4().hex[:12], [common | row for row in rows])
     return len(rows)
+
+
+def _pair_of(lab: str | Lab, study: str, pair: str) -> str:
+    """A pair as runs on it are named: it is that of a run of the study, or one of domains that there are."""
+    rows = Results(Lab.of(lab)).read_columns("members", ["pair"], where={"study": [study]})
+    return pair if pair in rows["pair"].unique().to_pylist() else pair_name(pair)
 
 
 def brought_in(lab: str | Lab, study: str, pair: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import analysis
 from bridgelab import declarations
 from bridgelab.cli import app
-from bridgelab.errors import BridgelabError, InvalidValueError, LabError
+from bridgelab.errors import BridgelabError, InvalidValueError, LabError, UnknownNameError
 from bridgelab.lab import Lab
 from bridgelab.publication import publish_members
 from bridgelab.results import Results
@@ -78,6 +78,22 @@ def test_numbers_from_elsewhere_stand_in_the_table_with_their_source(lab: Lab, t
     text = analysis.render(analysis.read_run(lab, "component_ablation"))
     assert "brought in from elsewhere" in text
     assert "| Theirs | transfer a→b | 5 | 0.900 [0.880, 0.920] | x 2024 |" in text
+
+
+def test_numbers_from_elsewhere_are_of_a_pair_that_there_is(lab: Lab, tmp_path: Path) -> None:
+    path = write_csv(tmp_path, "arm,metric,mean\nTheirs,transfer_accuracy_ab,0.9\n")
+    with pytest.raises(UnknownNameError, match="did you mean 'mnist'"):
+        declarations.bring_in(lab, "heads", "mnits-mnist", path)
+    with pytest.raises(InvalidValueError, match="write SOURCE-TARGET"):
+        declarations.bring_in(lab, "heads", "mnist", path)
+    assert Results(lab).read("imports").num_rows == 0
+    assert declarations.bring_in(lab, "heads", "mnist-mnist", path) == 1
+
+
+def test_numbers_from_elsewhere_may_be_of_the_pair_of_a_run(lab: Lab, tmp_path: Path) -> None:
+    Results(lab).write("members", "one", [rows_of("members", 1)[0] | {"study": "heads", "pair": "mine-theirs"}])
+    path = write_csv(tmp_path, "arm,metric,mean\nTheirs,transfer_accuracy_ab,0.9\n")
+    assert declarations.bring_in(lab, "heads", "mine-theirs", path) == 1
 
 
 @pytest.mark.parametrize(

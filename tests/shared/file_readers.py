@@ -411,8 +411,8 @@ def numbers(folder: Path, **_: object) -> Reader:
     data = head + b"\nTheirs,transfer_accuracy_ab,0.9,0.8,0.95,5,x\nMore,transfer_accuracy_ba,1,,,,\n"
 
     def read(folder: Path) -> object:
-        declarations.bring_in(folder / "lab", "s", "p", folder / "numbers.csv")
-        found = declarations.brought_in(folder / "lab", "s", "p")
+        declarations.bring_in(folder / "lab", "s", "plane-plane", folder / "numbers.csv")
+        found = declarations.brought_in(folder / "lab", "s", "plane-plane")
         assert found, "what was brought in is there"
         return found
 
