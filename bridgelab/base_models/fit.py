@@ -26,7 +26,7 @@ N_CHECKS = 20
 """How often a model is scored on validation while it trains; the best state is kept."""
 
 UNFIT = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-"""What restoring a state raises that is of something else: training begins anew, and comes to the same."""
+"""What restoring a state raises that is of something else."""
 
 Module = Callable[..., Tensor]
 
