@@ -68,7 +68,12 @@ def compare_trials(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str
     """Everything in which two trials differ: (key, of a, of b), settings and seeds first, then metrics."""
     both = [{**settings_of(one), **_seeds(one), **_named_metrics(one)} for one in (a, b)]
     keys = dict.fromkeys([*both[0], *both[1]])
-    return [(key, both[0].get(key), both[1].get(key)) for key in keys if both[0].get(key) != both[1].get(key)]
+    pairs = ((key, both[0].get(key), both[1].get(key)) for key in keys)
+    return [(key, of_a, of_b) for key, of_a, of_b in pairs if of_a != of_b and not (_is_nan(of_a) and _is_nan(of_b))]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def settings_of(trial: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,21 @@ def test_two_trials_differ_in_what_their_arms_do(run, lab) -> None:
     assert analysis.compare_trials(a, a) == []
 
 
+def test_what_is_not_a_number_is_null_in_json_and_no_difference_of_a_trial_from_itself(lab, fill) -> None:
+    missing = "base_reconstruction_accuracy_b"
+    resolved = fill("heads", lambda arm, i, metric: float("nan") if metric == missing else 0.5, n_replicates=1)
+    trial = resolved.members[0].trial
+    row = next(r for r in Results(lab).read("trials").to_pylist() if r["trial_id"] == trial.trial_id)
+    about = {"domain_a": "digits", "domain_b": "digits", "attempt": 1, "config": canonical_json(trial)}
+    Results(lab).write("trials", "again", [row | about])
+    found = analysis.read_trial(lab, trial.trial_id)
+    assert analysis.compare_trials(found, found) == []
+    words = ["show", trial.trial_id, "--json", "--lab", lab.location]
+    text = CliRunner().invoke(app, words, catch_exceptions=False).output
+    assert "NaN" not in text
+    assert json.loads(text)["metrics"][f"{missing} (mean)"] is None
+
+
 def test_an_id_that_nobody_has_is_named(run, lab) -> None:
     with pytest.raises(LabError, match="has no trial 'zzzz'; `bridgelab show STUDY`"):
         analysis.read_trial(lab, "zzzz")
