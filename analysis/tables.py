@@ -382,7 +382,7 @@ def _markdown(run: Run) -> str:
     lines = [caption(run)]
     for section in sections(run):
         lines += ["", *([section.heading, ""] if section.heading else []), *aligned(section.cells)]
-    lines += ["", footnote(run)]
+    lines += ["", f"{footnote(run)}; again by `{run.definition.get('command', f'bridgelab sweep {run.study}')}`"]
     published = against_paper(run)
     if len(published) > 1:
         lines += ["", "against the paper", "", *aligned(published), "", against_paper_footnote(run)]

@@ -81,6 +81,13 @@ def test_the_markdown_of_an_ablation_reads_both_ways(lab, fill) -> None:
         assert f"without {component}" in left_out
 
 
+def test_a_table_names_the_command_that_makes_it_again(lab, fill) -> None:
+    resolved = fill("component_ablation", by_replicate, overrides={"bridge.beta_kl": 0.5})
+    text = analysis.render(analysis.read_run(lab, "component_ablation"), "md")
+    assert f"again by `{resolved.command}`" in text
+    assert "--set bridge.beta_kl=0.5" in resolved.command
+
+
 def test_a_count_of_failures_is_shown(lab, fill) -> None:
     fill("label_efficiency", by_replicate, failed=(("n_labels=0", 0),))
     text = analysis.render(analysis.read_run(lab, "label_efficiency"), "md")
