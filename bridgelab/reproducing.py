@@ -135,6 +135,11 @@ def plan_whole(
     return Whole(tuple(asked))
 
 
+def _untold(part: Part) -> contextlib.AbstractContextManager[None]:
+    """Nobody is told of a part's progress."""
+    return contextlib.nullcontext()
+
+
 def reproduce(
     whole: Whole,
     *,
@@ -143,7 +148,7 @@ def reproduce(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     retry: bool = False,
     keep: str = "all",
-    progress: Callable[[Part], contextlib.AbstractContextManager[Progress | None]],
+    progress: Callable[[Part], contextlib.AbstractContextManager[Progress | None]] = _untold,
 ) -> Iterator[tuple[Part, Outcome]]:
     """Runs every part that can be run, one after the other under one Ray, and yields what each came to.
 

@@ -1,5 +1,6 @@
 """docs/commands.md names every command with its options, every field of its JSON, and every metric."""
 
+import importlib
 import itertools
 import json
 import re
@@ -46,6 +47,13 @@ def test_every_command_has_a_row_with_its_options(command: str) -> None:
 def test_every_option_is_explained() -> None:
     explained = set(re.findall(r"--[a-z-]+", "".join(re.findall(r"^\| `-[^|]*(?:\\\|[^|]*)*", PAGE, re.MULTILINE))))
     assert explained == set().union(*map(options_of, COMMANDS))
+
+
+def test_every_call_in_python_is_there() -> None:
+    calls = re.findall(r"`(bridgelab|analysis)\.(\w+)`", section("In Python"))
+    assert len(calls) > 20
+    for package, name in calls:
+        assert name in importlib.import_module(package).__all__
 
 
 @pytest.mark.parametrize(

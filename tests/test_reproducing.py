@@ -1,9 +1,11 @@
 """The whole paper before it runs: what can be run on the data that are there, and what cannot."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from bridgelab import reproducing
 from bridgelab.display import whole_text
 from bridgelab.domains import check_there
 from bridgelab.errors import DataError
@@ -39,6 +41,15 @@ def test_nothing_is_downloaded(tmp_path: Path, monkeypatch) -> None:
 def test_where_nothing_can_be_fetched_it_says_what_goes_where(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"put the 3,000 recordings .* into {tmp_path}/fsdd/recordings$"):
         check_there("digits-fsdd", tmp_path)
+
+
+def test_a_part_may_run_without_anybody_being_told(tmp_path: Path, monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(reproducing, "cluster", contextlib.nullcontext)
+    monkeypatch.setattr(reproducing, "sweep", lambda study, *, progress, **_: told.append((study.study.name, progress)))
+    whole = plan_whole(lab=tmp_path / "lab", data=tmp_path, preset="smoke", n_replicates=1)
+    assert len(list(reproducing.reproduce(whole, lab=tmp_path / "lab"))) == 1
+    assert told == [("synthetic", None)]
 
 
 def test_every_part_is_a_study() -> None:
