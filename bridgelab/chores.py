@@ -6,11 +6,11 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from .errors import LabError
+from .errors import InvalidValueError, LabError
 from .options import (
     DEFAULT_LAB,
     Address,
@@ -164,11 +164,21 @@ def watch(
                 run = analysis.read_run(lab, name)
                 parts = ["", analysis.render_best(run)]
                 if html is not None:
-                    analysis.write_report([run], html)
+                    written([run], html, "--html")
             shown.show("\n".join([status_text(found), *parts]))
-            if not found.counts["RUNNING"] + found.counts["WAITING"] + len(found.making):
+            if found.is_over:
                 return
             time.sleep(every)
+
+
+def written(runs: list[Any], output: Path, option: str = "-o", *, of_whole_paper: bool = False) -> Path:
+    """The report of some runs, written to a file that an option names."""
+    import analysis
+
+    try:
+        return analysis.write_report(runs, output, of_whole_paper=of_whole_paper)
+    except OSError as error:
+        raise InvalidValueError(f"cannot write {output}: {error.strerror}; give {option} another file") from None
 
 
 def new(

@@ -232,15 +232,18 @@ def status(
 
     _check_data(data)
     if study is None:
-        found = ledger.status(lab)
-        each = [ledger.status(lab, name, study_id=study_id) for name, study_id in catalog.runs_in(lab)]
+        view = ledger.look(lab)
+        found = ledger.status(view)
+        each = [ledger.status(view, name, study_id=study_id) for name, study_id in catalog.runs_in(lab)]
     else:
         selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
-        found, each = ledger.status(lab, catalog.name_of(lab, study), selection=selection), []
+        name, study_id = catalog.run_of(lab, study)
+        found, each = ledger.status(lab, name, selection=selection, study_id=study_id), []
     if as_json:
         print_json(found.as_json() | ({"studies": [one.as_json() for one in each]} if study is None else {}))
     else:
-        shown = each if each and not found.making else [*each, replace(found, packs=())]
+        others = tuple(pack for pack in found.packs if not any(pack in one.packs for one in each))
+        shown = each if each and not found.making and not others else [*each, replace(found, packs=others)]
         say("\n".join(status_text(one) for one in shown))
 
 
@@ -258,14 +261,15 @@ def table(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Print the table of a study's latest run, or of a chosen one."""
+    """Print the table of a study's latest run, or of a chosen one, by options or by the beginning of its id."""
     import analysis
 
     from . import catalog
 
     _check_data(data)
     selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
-    run = analysis.read_run(lab, catalog.name_of(lab, study), selection=selection)
+    name, study_id = catalog.run_of(lab, study)
+    run = analysis.read_run(lab, name, selection=selection, study_id=study_id)
     say(analysis.render(run, "json" if as_json else format))
 
 
@@ -300,7 +304,7 @@ def report(
     selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_)
     asked = [catalog.run_of(lab, name) for name in names]
     runs = [analysis.read_run(lab, name, selection=selection, study_id=study_id) for name, study_id in asked]
-    path = _written(runs, output)
+    path = chores.written(runs, output)
     if as_json:
         print_json({"report": str(path), "studies": [{"study": r.study, "study_id": r.study_id} for r in runs]})
     else:
@@ -362,7 +366,7 @@ def reproduce(
         status = max(status, outcome.exit_status)
         for line in failure_lines(outcome, _again(resolved.command, lab, data)):
             say(line, err=True)
-    path = _written(runs, output, of_whole_paper=True)
+    path = chores.written(runs, output, of_whole_paper=True)
     if as_json:
         print_json({"report": str(path), "cells": _records(analysis.whole_paper(runs)), **whole.as_json()})
     else:
@@ -435,16 +439,6 @@ def _again(command: str, lab: str, data: str | None) -> str:
 def _records(table: pd.DataFrame) -> Any:
     """The rows of a table, with null for what is not a number."""
     return json.loads(table.to_json(orient="records"))
-
-
-def _written(runs: list[Any], output: Path, *, of_whole_paper: bool = False) -> Path:
-    """The report of some runs, written to a file."""
-    import analysis
-
-    try:
-        return analysis.write_report(runs, output, of_whole_paper=of_whole_paper)
-    except OSError as error:
-        raise InvalidValueError(f"cannot write {output}: {error.strerror}; give -o another file") from None
 
 
 def _check_data(data: str | None) -> None:

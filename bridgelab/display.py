@@ -205,7 +205,8 @@ def failure_lines(outcome: Outcome, command: str) -> Iterator[str]:
 def status_text(found: Status) -> str:
     """A status for people."""
     states = ", ".join(f"{n} {state}" for state, n in found.counts.items() if n) or "no trials"
-    lines = [f"{found.study or 'all studies'} {found.study_id or ''}".rstrip() + f": {states}"]
+    run = f" {found.study_id} ({found.pair}, preset {found.preset}, recipe {found.recipe})" if found.study_id else ""
+    lines = [f"{found.study or 'all studies'}{run}: {states}"]
     if found.failures:
         lines.append("  failed: " + ", ".join(f"{n} {kind}" for kind, n in found.failures.items()))
     lines += [f"  {_search_line(one)}" for one in found.searches]

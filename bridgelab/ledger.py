@@ -18,6 +18,7 @@ from .lab import Lab
 from .lease import BEAT_S, Beat, Watch, read_beat
 from .planning import available_cpus, manifests
 from .results import Results
+from .search import REFERENCE
 from .study import Selection
 
 LOOK_S = 2.5 * BEAT_S
@@ -31,45 +32,75 @@ class Status:
 
     study: str | None
     study_id: str | None
+    pair: str | None
+    preset: str | None
+    recipe: str | None
     counts: Mapping[str, int]
-    "trials by state"
+    "trials by state; of a search that looks, arms on their way to a rung are RUNNING"
     failures: Mapping[str, int]
     "failed trials by class"
     packs: tuple[Mapping[str, Any], ...]
     "packs that have begun: their manifests, steps, how often they were adopted, and whether they are live"
     searches: tuple[Mapping[str, Any], ...]
-    "searches: generations, arms asked, those that came to the end of training, and those that failed on the way"
+    "searches, the latest at the end: generations begun and left, arms asked, those that came to the end of training, "
+    "and those that failed on the way"
     making: tuple[Mapping[str, Any], ...]
     "sweeps that make base models and judges: for which study, models, done, latents drawn just now from GANs, seconds "
     "since the last sign of it"
     seconds_left: float | None
     "by the mean time of this run's finished trials on this machine's cores; None while there is none"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to run, of a search's generations neither."""
+        looks = any(one["left"] for one in self.searches[-1:])
+        return not (self.counts["RUNNING"] or self.counts["WAITING"] or self.making or looks)
+
     def as_json(self) -> dict[str, Any]:
         """A status as a program reads it."""
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True)
+class View:
+    """A lab at one moment, which takes a while to see; every run's status can be told from it."""
+
+    lab: Lab
+    packs: tuple[Mapping[str, Any], ...]
+    attempts: Mapping[str, Mapping[str, Any]]
+    proposals: tuple[Mapping[str, Any], ...]
+    making: tuple[Mapping[str, Any], ...]
+
+
+def look(lab: str | Lab) -> View:
+    """A lab as it is now."""
+    lab = Lab.of(lab)
+    results, packs = Results(lab), _packs(lab)
+    proposals = tuple(results.read("proposals").to_pylist())
+    return View(lab, packs, results.latest_attempts(), proposals, tuple(_making(lab)))
+
+
 def status(
-    lab: str | Lab, study: str | None = None, *, selection: Selection | None = None, study_id: str | None = None
+    lab: str | Lab | View, study: str | None = None, *, selection: Selection | None = None, study_id: str | None = None
 ) -> Status:
     """The state of a study's latest run that agrees with the selection, or of the whole lab.
 
     Raises LabError where the lab has no such run.
     """
-    lab = Lab.of(lab)
-    results = Results(lab)
-    making = tuple(one for one in _making(lab) if study_id is None and study in (None, one["study"]))
+    view = lab if isinstance(lab, View) else look(lab)
+    results, attempts, packs = Results(view.lab), view.attempts, view.packs
+    making = tuple(one for one in view.making if study_id is None and study in (None, one["study"]))
+    proposals = [row for row in view.proposals if study in (None, row["study"])]
     try:
-        members = _every_member(results) if study is None else members_of(lab, study, selection, study_id)
+        members = _every_member(results) if study is None else members_of(view.lab, study, selection, study_id)
     except LabError:
-        if not making and (study is None or not list(_searches(results, study))):
+        if not making and not proposals:
             raise
         members = _every_member(results).slice(0, 0)  # its models come first, then its run
     wanted = dict.fromkeys(members["trial_id"].to_pylist())
-    attempts, packs = results.latest_attempts(), _packs(lab)
+    asked = {row["trial_id"] for row in proposals if study_id is None} - wanted.keys()
     in_packs = {trial_id for pack in packs if pack["live"] for trial_id in pack["trials"]}
-    counts = dict.fromkeys(STATES, 0)
+    counts = dict.fromkeys(STATES, 0) | {"RUNNING": len(asked & in_packs)}
     failures: collections.Counter[str] = collections.Counter()
     for trial_id in wanted:
         row = attempts.get(trial_id)
@@ -81,14 +112,16 @@ def status(
             counts[row["state"]] += 1
             if row["state"] == "FAIL":
                 failures[row["failure_class"]] += 1
-    begun = tuple(pack for pack in packs if wanted.keys() & set(pack["trials"]))
+    begun = tuple(pack for pack in packs if (wanted.keys() | asked) & set(pack["trials"]))
+    of_a_run = ("study_id", "pair", "preset", "recipe")
+    run = {} if study is None or not len(members) else members.select(of_a_run).slice(0, 1).to_pylist()[0]
     return Status(
         study=study,
-        study_id=None if study is None or not len(members) else members["study_id"][0].as_py(),
+        **(dict.fromkeys(of_a_run) | run),
         counts=counts,
         failures=dict(failures),
         packs=begun,
-        searches=tuple(_searches(results, study)),
+        searches=tuple(_searches(proposals)),
         making=making,
         seconds_left=_seconds_left(results, wanted, counts["RUNNING"] + counts["WAITING"] - _done(begun)),
     )
@@ -98,16 +131,22 @@ def _every_member(results: Results) -> pa.Table:
     return results.read_columns("members", ["trial_id"])
 
 
-def _searches(results: Results, study: str | None) -> Iterator[dict[str, Any]]:
-    wanted = {} if study is None else {"study": [study]}
-    rows = results.read("proposals", where=wanted).to_pylist()
-    for search_id in dict.fromkeys(row["study_id"] for row in rows):
-        own = [row for row in rows if row["study_id"] == search_id]
-        n_steps = strict_json.loads(own[0]["definition"])["base"]["bridge"]["n_steps"]
+def _searches(proposals: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    by_search = collections.defaultdict(list)
+    for row in sorted(proposals, key=lambda row: row["decided_at"]):
+        by_search[row["study_id"]].append(row)
+    for search_id, own in sorted(by_search.items(), key=lambda one: one[1][-1]["decided_at"]):
+        definition = strict_json.loads(own[-1]["definition"])
+        n_steps, n_generations = definition["base"]["bridge"]["n_steps"], definition["search"]["n_generations"]
+        n_begun = 1 + max(row["generation"] for row in own)
+        references = [row for row in own if row["number"] == REFERENCE]
+        n_ended = sum(row["step"] == n_steps for row in references)
+        is_stuck = any(row["failure_class"] is not None for row in references)
         yield {
-            "study": own[0]["study"],
+            "study": own[-1]["study"],
             "study_id": search_id,
-            "generations": 1 + max(row["generation"] for row in own),
+            "generations": n_begun,
+            "left": 0 if is_stuck else max(n_generations, n_begun) - n_ended,
             "asked": sum(row["rung"] == 0 for row in own),
             "ended": sum(row["step"] == n_steps and row["failure_class"] is None for row in own),
             "failed": sum(row["failure_class"] is not None for row in own),

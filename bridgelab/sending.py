@@ -8,25 +8,50 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULT_LAB, DomainFile, Json, LabPath, Output, Reverse, Scale, TrialId, print_json, say
+from .errors import UnknownNameError
+from .options import (
+    DEFAULT_LAB,
+    DomainFile,
+    Json,
+    LabPath,
+    Output,
+    Pair,
+    Preset,
+    Recipe,
+    Reverse,
+    Scale,
+    Set,
+    TrialId,
+    print_json,
+    say,
+    selection_of,
+)
 
 
 def show(
-    wanted: Annotated[str, typer.Argument(metavar="TRIAL_ID|STUDY", help="a trial, or a study whose trials to list")],
+    wanted: Annotated[
+        str, typer.Argument(metavar="TRIAL_ID|STUDY", help="a trial, or a study or run whose trials to list")
+    ],
+    pair: Pair = None,
+    preset: Preset = None,
+    recipe: Recipe = None,
+    set_: Set = None,
     lab: LabPath = DEFAULT_LAB,
     as_json: Json = False,
 ) -> None:
-    """Show a trial: settings, metrics, time; or list the trials of a study's latest run."""
+    """Show a trial: settings, metrics, time; or list the trials of a study's latest run, or of a chosen one."""
     import analysis
 
-    from . import catalog
-
-    if wanted in catalog.studies_in(lab):
-        trials = analysis.list_trials(analysis.read_run(lab, wanted))
+    about = _run_of(lab, wanted)
+    if about is not None:
+        selection = selection_of(pair, preset, recipe, None, None, set_)
+        run = analysis.read_run(lab, about[0], selection=selection, study_id=about[1])
+        trials = analysis.list_trials(run)
         if as_json:
             print_json(json.loads(trials.to_json(orient="records")))
         else:
-            say(trials.to_string(index=False, float_format="{:.3f}".format, na_rep="-"))
+            listed = trials.to_string(index=False, float_format="{:.3f}".format, na_rep="-")
+            say(f"{analysis.caption(run)}\n\n{listed}")
         return
     trial = analysis.read_trial(lab, wanted)
     if as_json:
@@ -34,6 +59,21 @@ def show(
         print_json({**trial, "metrics": metrics, "finished_at": str(trial["finished_at"])})
     else:
         say(analysis.show_trial(trial))
+
+
+def _run_of(lab: str, wanted: str) -> tuple[str, str | None] | None:
+    """The run that is asked for; None for what is, or may be, the id of a trial."""
+    from . import catalog
+    from .lab import Lab
+    from .results import Results, begins_as
+
+    trials = Results(Lab(lab)).read_columns("trials", ["trial_id"])["trial_id"].to_pylist()
+    if wanted not in catalog.studies_in(lab) and begins_as(wanted, trials):
+        return None
+    try:
+        return catalog.run_of(lab, wanted)
+    except UnknownNameError:
+        return None
 
 
 def diff(

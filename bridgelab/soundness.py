@@ -100,9 +100,10 @@ def _definition(text: str) -> None:
 def _search(text: str) -> None:
     """Raises ValueError for what is no definition of a search."""
     found = strict_json.mapping(text)
-    _check_form("definition", found, {"base": dict, "space": dict})
+    _check_form("definition", found, {"base": dict, "space": dict, "search": dict})
     _check_form("base", found["base"], {"bridge": dict})
     _check_form("bridge", found["base"]["bridge"], {"n_steps": int})
+    _check_form("search", found["search"], {"n_generations": int})
 
 
 def _check_form(what: str, found: Any, wanted: Mapping[str, Kind]) -> None:

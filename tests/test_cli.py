@@ -11,7 +11,14 @@ import pytest
 from filling import fill_lab
 
 from bridgelab import catalog, cli
+from bridgelab.history import History
 from bridgelab.lab import Lab
+from bridgelab.lease import Lease
+from bridgelab.planning import PackPlan
+from bridgelab.publication import manifest
+from bridgelab.search import next_generation, resolve_search
+from bridgelab.specs import Entry
+from bridgelab.study import Selection
 
 
 @pytest.fixture
@@ -116,6 +123,40 @@ def test_a_study_is_archived_with_all_its_runs(run) -> None:
     fill_lab(Lab("lab"), "no_labels", lambda *about: 0.5)
     assert run("archive", "heads", "-o", "small")[0] == 0
     assert {study_id for _, study_id in catalog.runs_in("small")} == ids
+
+
+def test_runs_are_chosen_by_options_or_by_the_beginning_of_their_ids(run) -> None:
+    first, last = (fill_lab(Lab("lab"), "heads", lambda *about: 0.5, recipe=name) for name in ("default", "paper"))
+    of_first, of_last = (f"recipe {one.recipe} · study_id {one.study_id}" for one in (first, last))
+    for command in ("show", "table"):
+        assert of_last in run(command, "heads")[1]
+        assert of_first in run(command, "heads", "--recipe", "default")[1]
+        assert of_first in run(command, first.study_id[:10])[1]
+    assert json.loads(run("status", first.study_id[:10], "--json")[1])["recipe"] == "default"
+    trial_id = first.members[0].trial.trial_id
+    assert json.loads(run("show", first.study_id, "--json")[1])[0]["trial_id"] == trial_id
+    assert run("show", "heads", "--pair", "mnist-mnist")[2].startswith("bridgelab: no run of 'heads' with --pair")
+    assert "has no trial 'nobody'" in run("show", "nobody")[2]
+
+
+def test_a_search_that_looks_is_told_beside_the_runs_of_other_studies(run) -> None:
+    fill_lab(Lab("lab"), "heads", lambda *about: 0.5)
+    search = resolve_search("loss_weights", Selection(pair="plane-plane", preset="smoke"))
+    History(Lab("lab"), search).publish(asked := next_generation(search, []), 0, "asked")
+    pack = PackPlan((Entry(asked[0].trial, 0, False),), search.leg(0, 0))
+    with Lease.take(Lab("lab"), pack.pack_id, manifest("loss_weights", pack), "a-sweep"):
+        out = run("status")[1]
+    assert "heads" in out
+    assert out.count(f"pack {pack.pack_id}: 1 trials of loss_weights") == 1
+
+
+def test_a_report_that_watch_cannot_write_is_told(run) -> None:
+    fill_lab(Lab("lab"), "heads", lambda *about: 0.5)
+    Path("file").touch()
+    status, _, err = run("watch", "heads", "--html", "file/live.html")
+    assert status == 2
+    assert err.startswith("bridgelab: cannot write file/live.html: ")
+    assert err.endswith("; give --html another file\n")
 
 
 def test_every_study_is_a_line(run) -> None:

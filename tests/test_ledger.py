@@ -1,18 +1,23 @@
 """What a lab knows of a study."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from bridgelab.catalog import studies_in
-from bridgelab.config import canonical_json
+from bridgelab.config import Float, Search, canonical_json
 from bridgelab.display import status_text
 from bridgelab.errors import LabError
+from bridgelab.history import History
 from bridgelab.lab import Lab
-from bridgelab.lease import Lease
-from bridgelab.ledger import status
-from bridgelab.planning import plan
+from bridgelab.lease import Lease, Watch
+from bridgelab.ledger import look, status
+from bridgelab.planning import PackPlan, plan
 from bridgelab.publication import manifest, publish_members, publish_rows
+from bridgelab.search import next_generation, resolve_search
+from bridgelab.specs import Entry
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
 
@@ -73,6 +78,57 @@ def test_base_models_in_training_are_told_before_there_is_a_run(lab: Lab) -> Non
     assert "base models and judges for label_efficiency: 1 of 3 made, last sign of it 0 s ago" in status_text(found)
     with pytest.raises(LabError):
         status(lab, "component_ablation")
+
+
+def test_a_run_says_which_one_it_is(half_run: Lab) -> None:
+    found = status(half_run, "component_ablation")
+    told = found.as_json()
+    assert (told["pair"], told["preset"], told["recipe"]) == ("plane-plane", "smoke", "default")
+    head = f"component_ablation {found.study_id} (plane-plane, preset smoke, recipe default): 3 COMPLETE"
+    assert status_text(found).startswith(head)
+    assert status_text(status(half_run)).startswith("all studies: 3 COMPLETE")
+
+
+def test_a_lab_is_looked_at_once_for_all_its_runs(half_run: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = look(half_run)
+    monkeypatch.setattr(Watch, "settle", None)
+    for study in (None, "component_ablation"):
+        found = status(view, study)
+        assert (found.counts["RUNNING"], found.counts["WAITING"]) == (3, 6)
+
+
+SEARCH = Search(
+    name="mine",
+    question="Which weight?",
+    space={"bridge.beta_kl": Float(0.01, 1.0, log=True)},
+    n_generations=2,
+    bracket=2,
+    rungs=(),
+    n_confirmed=1,
+)
+
+
+def test_a_search_is_over_when_its_last_generation_has_ended(lab: Lab) -> None:
+    history = History(lab, search := resolve_search(SEARCH, SMOKE))
+    for n_left in (2, 1):
+        history.publish(asked := next_generation(search, history.generations()), 0, "asked")
+        pack = PackPlan(tuple(Entry(p.trial, 0, False) for p in asked), search.leg(asked[0].generation, 0))
+        with Lease.take(lab, pack.pack_id, manifest("mine", pack), "a-sweep"):
+            found = status(lab, "mine")
+            assert (found.counts["RUNNING"], len(found.packs), found.searches[-1]["left"]) == (3, 1, n_left)
+            assert not found.is_over
+        lab.remove(f"packs/{pack.pack_id}")
+        found = status(lab, "mine")
+        assert (found.counts["RUNNING"], found.is_over) == (0, False)
+        history.publish([replace(p, values=(0.5,)) for p in asked], 1, "met")
+    assert status(lab, "mine").is_over
+
+
+def test_a_search_whose_reference_failed_has_nothing_left(lab: Lab) -> None:
+    history = History(lab, search := resolve_search(SEARCH, SMOKE))
+    history.publish(asked := next_generation(search, []), 0, "asked")
+    history.publish([replace(asked[0], values=(math.nan,), failure="nan")], 1, "met")
+    assert status(lab, "mine").is_over
 
 
 def test_latents_that_are_being_drawn_are_counted(lab: Lab) -> None:

@@ -25,6 +25,7 @@ DEFINITION = {
     "base": {"bridge": {name: 1 for name in OF_A_BRIDGE}},
     "command": "bridgelab sweep x",
     "space": {},
+    "search": {"n_generations": 1},
 }
 SOME = {
     "state": "COMPLETE",
