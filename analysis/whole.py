@@ -24,6 +24,8 @@ ARROW = "{} → {}"
 NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "sc09": "SC09"}
 PAIRS = {"sc09": "mnist-sc09_wave", "fashion_mnist": "mnist-fashion_mnist", "mnist": paper.DIGITS}
 """By the target of the paper's pairs from MNIST; its speech is under a WaveGAN."""
+FEW = (10, 100, 1_000)
+"""The label counts of Table 3 at which labels are spread, too."""
 NO_LAYER = "-: the paper does not say of which layer"
 
 
@@ -67,6 +69,9 @@ def published_cells() -> Iterator[Cell]:
     for n, number in paper.TABLE_3.items():
         yield Cell("3", f"{n:,} labels", number, *digits, f"n_labels={n}", "transfer_accuracy_ab")
     yield Cell("3", "all labels that there are", None, *digits, "n_labels=all", "transfer_accuracy_ab")
+    for n in FEW:
+        name, arm = f"{n:,} labels, spread", f"n_labels={n}"
+        yield Cell("3", name, paper.TABLE_3[n], *digits, arm, "transfer_accuracy_ab", "few_labels")
     for recipe in ("default", "paper"):
         for arm, number in paper.TABLE_4.items():
             row = "conditional + SWD" if arm == "full" else arm

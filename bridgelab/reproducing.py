@@ -44,6 +44,7 @@ PARTS = (
     Part("Table 2", "transfer_pairs", "mnist-sc09"),
     Part("beside Table 2", "transfer_pairs", "mnist-fsdd"),
     Part("Table 3", "label_efficiency", "mnist-mnist"),
+    Part("beyond Table 3", "label_efficiency", "mnist-mnist", "few_labels"),
     Part("Table 3, C3", "no_labels", "mnist-mnist"),
     Part("Table 4", "component_ablation", "mnist-mnist"),
     Part("Table 4, by the text", "component_ablation", "mnist-mnist", "paper"),

@@ -56,6 +56,7 @@ def test_every_part_is_a_study() -> None:
     assert {part.study for part in PARTS} <= set(study_names())
 
 
-def test_every_part_has_the_recipe_of_its_study_but_for_table_4_by_the_text() -> None:
+def test_every_part_has_the_recipe_of_its_study_but_for_table_4_by_the_text_and_table_3_with_spread_labels() -> None:
     others = {part.name for part in PARTS if part.recipe != load_study(part.study)[0].recipe}
-    assert others == {"component_ablation mnist-mnist, recipe paper"}
+    text, spread = "component_ablation mnist-mnist, recipe paper", "label_efficiency mnist-mnist, recipe few_labels"
+    assert others == {text, spread}
