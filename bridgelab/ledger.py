@@ -42,8 +42,8 @@ class Status:
     packs: tuple[Mapping[str, Any], ...]
     "packs that have begun: their manifests, steps, how often they were adopted, and whether they are live"
     searches: tuple[Mapping[str, Any], ...]
-    "searches, the latest at the end: generations begun and left, arms asked, those that came to the end of training, "
-    "and those that failed on the way"
+    "searches, the latest at the end: generations begun and left, whether a reference failed, arms asked, those that "
+    "came to the end of training, and those that failed on the way"
     making: tuple[Mapping[str, Any], ...]
     "sweeps that make base models and judges: for which study, models, done, latents drawn just now from GANs, seconds "
     "since the last sign of it"
@@ -52,8 +52,8 @@ class Status:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to run, of a search's generations neither."""
-        looks = any(one["left"] for one in self.searches[-1:])
+        """Whether nothing of a study is left to run: of a search neither a generation nor what confirms it."""
+        looks = any(not one["stuck"] and (one["left"] or self.study_id is None) for one in self.searches[-1:])
         return not (self.counts["RUNNING"] or self.counts["WAITING"] or self.making or looks)
 
     def as_json(self) -> dict[str, Any]:
@@ -141,12 +141,12 @@ def _searches(proposals: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]
         n_begun = 1 + max(row["generation"] for row in own)
         references = [row for row in own if row["number"] == REFERENCE]
         n_ended = sum(row["step"] == n_steps for row in references)
-        is_stuck = any(row["failure_class"] is not None for row in references)
         yield {
             "study": own[-1]["study"],
             "study_id": search_id,
             "generations": n_begun,
-            "left": 0 if is_stuck else max(n_generations, n_begun) - n_ended,
+            "left": max(n_generations, n_begun) - n_ended,
+            "stuck": any(row["failure_class"] is not None for row in references),
             "asked": sum(row["rung"] == 0 for row in own),
             "ended": sum(row["step"] == n_steps and row["failure_class"] is None for row in own),
             "failed": sum(row["failure_class"] is not None for row in own),

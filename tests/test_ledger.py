@@ -17,6 +17,7 @@ from bridgelab.ledger import look, status
 from bridgelab.planning import PackPlan, plan
 from bridgelab.publication import manifest, publish_members, publish_rows
 from bridgelab.search import next_generation, resolve_search
+from bridgelab.searching import confirmation_of
 from bridgelab.specs import Entry
 from bridgelab.study import Selection, resolve
 from bridgelab.trial import Runtime, run_pack
@@ -108,7 +109,7 @@ SEARCH = Search(
 )
 
 
-def test_a_search_is_over_when_its_last_generation_has_ended(lab: Lab) -> None:
+def test_a_search_is_over_when_what_it_found_is_confirmed(lab: Lab, around) -> None:
     history = History(lab, search := resolve_search(SEARCH, SMOKE))
     for n_left in (2, 1):
         history.publish(asked := next_generation(search, history.generations()), 0, "asked")
@@ -121,6 +122,11 @@ def test_a_search_is_over_when_its_last_generation_has_ended(lab: Lab) -> None:
         found = status(lab, "mine")
         assert (found.counts["RUNNING"], found.is_over) == (0, False)
         history.publish([replace(p, values=(0.5,)) for p in asked], 1, "met")
+    assert not status(lab, "mine").is_over
+    publish_members(lab, study := confirmation_of(history))
+    assert not status(lab, "mine").is_over
+    for pack in plan(study, lab=lab).packs:
+        publish_rows(lab, pack, run_pack(Runtime(pack.pack_id), pack.entries, around).rows)
     assert status(lab, "mine").is_over
 
 
