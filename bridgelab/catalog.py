@@ -32,9 +32,13 @@ def studies_in(lab: str | Lab) -> list[str]:
 
 def name_of(lab: str | Lab, study: str) -> str:
     """A study's name, from its name or from the path of its file; raises UnknownNameError for neither."""
+    return _name_of(study, studies_in(lab))
+
+
+def _name_of(study: str, there: Iterable[str]) -> str:
     if study.endswith(".py") or "/" in study:
         return load_study(study)[0].name
-    known = {*studies_in(lab), *study_names()}
+    known = {*there, *study_names()}
     if study not in known:
         raise UnknownNameError("study", study, known)
     return study
@@ -46,10 +50,10 @@ def run_of(lab: str | Lab, wanted: str) -> tuple[str, str | None]:
     The beginning of an id is enough. Raises UnknownNameError for neither, LabError for several.
     """
     by_id = {study_id: study for study, study_id in runs_in(lab)}
-    found = begins_as(wanted, by_id) if wanted not in studies_in(lab) else []
+    found = [] if wanted in by_id.values() else begins_as(wanted, by_id)
     if len(found) > 1:
         raise LabError(f"{Lab.of(lab).location} has {len(found)} runs '{wanted}'; give more of its id")
-    return (by_id[found[0]], found[0]) if found else (name_of(lab, wanted), None)
+    return (by_id[found[0]], found[0]) if found else (_name_of(wanted, by_id.values()), None)
 
 
 def members_of(lab: str | Lab, study: str, selection: Selection | None = None, study_id: str | None = None) -> pa.Table:
