@@ -214,7 +214,7 @@ def bracket_of(generation: Generation, n_rungs: int) -> Bracket:
 
 
 def _survivors(living: Generation, rung: int) -> Generation:
-    sound = [p for p in living if p.failure is None]
+    sound = [p for p in living if not math.isnan(p.values[rung])]  # who fails later came on from here all the same
     asked = sorted((p for p in sound if p.number != REFERENCE), key=lambda p: (-p.values[rung], p.number))
     kept = {p.number for p in asked[: math.ceil((len(living) - 1) / 2)]} | {REFERENCE}
     return tuple(p for p in sound if p.number in kept)

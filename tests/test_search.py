@@ -75,6 +75,21 @@ def test_who_diverges_leaves_and_makes_nobody_else_leave() -> None:
     assert [p.failure for p in generation] == [None, "nan", "nan", "nan", None]
 
 
+def test_who_fails_at_a_later_rung_lets_nobody_back_in() -> None:
+    search = resolved()
+    first = [0.1, 0.5, 0.9, 0.7, 0.6]
+    met = tuple(replace(p, values=(first[p.number],)) for p in next_generation(search, []))
+    going_on = {p.number for p in bracket_of(met, 3).living}
+    assert going_on == {0, 2, 3}
+    failed = tuple(
+        replace(p, values=(*p.values, math.nan if p.number == 2 else 0.8), failure="nan" if p.number == 2 else None)
+        if p.number in going_on
+        else p
+        for p in met
+    )
+    assert {p.number for p in bracket_of(failed, 3).waiting} == {0, 3}
+
+
 def test_optuna_is_told_gains_over_the_reference_and_who_left_is_pruned() -> None:
     search = resolved()
     generation = ended(search, next_generation(search, []), [0.5, math.nan, 0.9, 0.7, 0.6])
