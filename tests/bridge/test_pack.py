@@ -24,8 +24,10 @@ COMPANY = [
     {"bridge.reconstruction": "sum", "bridge.learning_rate": 1e-4},
     {"bridge.classifier_trained": False, "bridge.unlabelled_batch": "label_balanced"},
     {"bridge.beta_kl": 1.0, "labelled": "independent", "bridge.conditioned": "decoder"},
+    {"label_spreading": True, "n_labels": 10},
+    {"label_spreading": True, "n_labels": 50, "overlap": "disjoint"},
 ]
-"""Eight members of one shape that differ in everything that members of a pack may differ in."""
+"""Members of one shape that differ in everything that members of a pack may differ in."""
 
 FORMS = [
     *COMPANY,
