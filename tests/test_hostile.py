@@ -1,7 +1,5 @@
 """A lab is data, whoever wrote it: what is hostile is refused in a line, takes no memory, and reaches nothing else."""
 
-import gzip
-import io
 import json
 import os
 import subprocess
@@ -9,191 +7,21 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import bundles
 import damage
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import soundfile
-import torch
 from filling import fill_lab
-from peak import at_most
-from PIL import Image
+from larger import bomb
 from some_rows import rows_of
 
 import analysis
-from bridgelab import housekeeping, parquet, weights
-from bridgelab.base_models import checkpoint
-from bridgelab.config import VAEConfig
-from bridgelab.domains import folder, get_domain
-from bridgelab.domains.clips import read_sounding
-from bridgelab.domains.idx import read_idx
-from bridgelab.domains.pictures import read_grey
-from bridgelab.errors import BridgelabError, DataError, LabError
+from bridgelab import housekeeping
+from bridgelab.errors import LabError
 from bridgelab.lab import Lab
-from bridgelab.lease import read_manifest
 from bridgelab.results import SCHEMAS, Results
-from bridgelab.specs import ModelSpec
 from bridgelab.text_file import read_text
 
-TERABYTE = 1 << 40
 SCRIPT = "<script>alert(1)</script>"
-
-
-def sparse(path: Path, data: bytes = b"", end: bytes = b"") -> Path:
-    """A file that says it is a terabyte, and takes no room."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.truncate(path, TERABYTE)
-    with path.open("r+b") as file:
-        file.seek(-len(end), os.SEEK_END)
-        file.write(end)
-    return path
-
-
-# What is too large
-
-
-def test_json_of_a_terabyte_is_refused_unread(lab: Lab) -> None:
-    sparse(Path(lab.address) / "packs/p/manifest.json", b"[")
-    with (
-        at_most(16),
-        pytest.raises(LabError, match=r"manifest.json has 1,099,511,627,776 bytes, too many to read; remove it"),
-    ):
-        lab.read_json("packs/p/manifest.json")
-    assert read_manifest(lab, "p") is None
-
-
-@pytest.mark.parametrize("size", [1 << 40, 1 << 63, 100_000_000])
-def test_a_header_of_tensors_that_says_it_is_large_is_refused(lab: Lab, size: int) -> None:
-    lab.publish("bridges/b.safetensors", size.to_bytes(8, "little") + b"{}")
-    for read in (
-        lambda: weights.read(lab, "bridges/b.safetensors", "cure"),
-        lambda: weights.about(lab, "bridges/b.safetensors"),
-    ):
-        with at_most(16), pytest.raises(LabError, match=f"is damaged .its header has {size:,} bytes"):
-            read()
-
-
-def test_a_bridge_of_a_terabyte_is_refused_unread(lab: Lab) -> None:
-    sparse(Path(lab.address) / "bridges/b.safetensors")
-    with at_most(16), pytest.raises(LabError, match="too many to read"):
-        weights.read(lab, "bridges/b.safetensors", "cure")
-
-
-def test_a_model_takes_the_memory_of_its_tensors_and_not_of_its_settings(lab: Lab) -> None:
-    spec = ModelSpec(
-        kind="vae", domain="digits", data_id="x", config=VAEConfig(hidden_dim=1_000_000, latent_dim=2), seed=0
-    )
-    checkpoint.save_state(lab, spec, {str(i): torch.ones(1) for i in range(20)}, {})
-    with at_most(16), pytest.raises(LabError, match="does not hold the vae of its name"):
-        checkpoint.load(lab, spec, get_domain("digits"))
-
-
-# Parquet that is more than it seems
-
-
-def zigzag(number: int) -> bytes:
-    """A number as Thrift writes it."""
-    return bundles.varint(2 * number)
-
-
-def lying(data: bytes, true: int, told: int) -> bytes:
-    """A Parquet file whose footer says another number."""
-    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    footer = data[start:-8]
-    assert zigzag(true) in footer
-    footer = footer.replace(zigzag(true), zigzag(told))
-    return data[:start] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
-
-
-def trials_of(column: str, values: list[object]) -> pa.Table:
-    """Rows of `trials` in which one column is given."""
-    rows = rows_of("trials", 1) * len(values)
-    return pa.Table.from_pylist([row | {column: one} for row, one in zip(rows, values, strict=True)], SCHEMAS["trials"])
-
-
-def bomb() -> bytes:
-    """64 MiB in a few KiB, of which the footer says that they are 200 bytes."""
-    data = damage.packed(trials_of("config", ["\0" * (64 << 20)]), use_dictionary=False, write_statistics=False)
-    chunk = pq.read_metadata(io.BytesIO(data)).row_group(0).column(SCHEMAS["trials"].names.index("config"))
-    assert len(data) < 1 << 14
-    return lying(data, chunk.total_uncompressed_size, 200)
-
-
-def many_rows() -> bytes:
-    """A few rows, of which the footer says that they are a thousand million."""
-    return lying(damage.packed(trials_of("attempt", [0] * 1_234)), 1_234, 1_000_000_000)
-
-
-def shared_beginnings() -> bytes:
-    """Texts that share their beginnings: each takes a few bytes, and is long."""
-    column = {"column_encoding": {"config": "DELTA_BYTE_ARRAY"}, "use_dictionary": False}
-    return damage.packed(trials_of("config", ["x" * 100_000 + str(i) for i in range(1_000)]), **column)
-
-
-LARGER: dict[str, tuple[Callable[[], bytes], str]] = {
-    "pages": (bomb, "it unpacks to more than 512 times its"),
-    "rows": (many_rows, "it unpacks to more than 512 times its"),
-    "texts": (shared_beginnings, "it has a page that is encoded otherwise"),
-}
-
-
-@pytest.mark.parametrize("name", LARGER)
-def test_a_part_that_is_larger_than_it_seems_is_left_out_unread(
-    lab: Lab, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
-    make, said = LARGER[name]
-    Results(lab).write("trials", "good", rows_of("trials", 2))
-    lab.publish("results/trials/part-a.parquet", make())
-    with at_most(16):
-        assert Results(lab).read("trials").num_rows == 2
-    assert said in caplog.text
-
-
-def test_a_footer_that_says_it_is_large_is_refused_unread(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    end = (1 << 31).to_bytes(4, "little") + b"PAR1"
-    sparse(Path(lab.address) / "results/trials/part-a.parquet", b"PAR1", end)
-    with at_most(16):
-        assert Results(lab).read("trials").num_rows == 0
-    assert "its footer is too large" in caplog.text
-
-
-def header(*fields: bytes, kind: int = parquet.DATA) -> bytes:
-    """Of a page of three bytes, packed and not, with fields before those that say how it is encoded."""
-    about = b"\x15\x02\x15\x00\x00"  # one value, spelt out
-    sizes = b"\x15\x00\x15\x06\x15\x06"
-    return sizes + b"".join(fields) + bytes([0x0C]) + bundles.varint(2 * kind) + about + b"\0"
-
-
-def pages(*headers: bytes) -> list[int]:
-    """The bytes of memory for each page."""
-    data = b"".join(one + b"abc" for one in headers)
-    return list(parquet._pages(pa.BufferReader(data), 0, len(data)))
-
-
-SECOND_SIZE = {
-    "of 64 bits": b"\x06\x04\x00",
-    "of another field's number, to 16 bits": b"\x05" + bundles.varint(2 * (65536 + 2)) + b"\x00",
-    "beyond 32 bits": b"\x05\x04" + bundles.varint(2 * (2**32)),
-    "of a byte": b"\x03\x04\x00",
-    "of a list": b"\x09\x04\x05",
-}
-
-
-@pytest.mark.parametrize("said", SECOND_SIZE)
-def test_a_page_s_size_is_what_arrow_takes_for_it_or_the_page_is_refused(said: str) -> None:
-    each = 3 + parquet.OF_ITS_OWN
-    assert pages(header(), header()) == [each, each]
-    if said == "of 64 bits":
-        assert pages(header(SECOND_SIZE[said])) == [each]
-        return
-    with pytest.raises(pa.ArrowInvalid, match="it has a page"):
-        pages(header(SECOND_SIZE[said]))
-
-
-# Commands, each in a process whose memory is measured
 
 MEASURED = """
 import sys
@@ -322,9 +150,6 @@ def test_what_nobody_foresaw_is_a_line_too(monkeypatch: pytest.MonkeyPatch, caps
         cli.main()
 
 
-# Nothing outside
-
-
 PATHS = ["../x", "packs/../../x", "packs//x", "/etc/passwd", "packs/./x", "a\0b", "packs/\ud800"]
 
 
@@ -400,100 +225,6 @@ def test_no_name_bids_a_terminal_anything(spoiled) -> None:
     status, out, lines, _ = command(lab, "gc", "--older-than", "0")
     assert (status, lines) == (0, [])
     assert r"\x1b[2J\u202eoops" in out
-
-
-# Values
-
-
-@pytest.mark.parametrize(
-    "text", ['{"members": NaN, "cores": 1}', "1e999", "[" * 9_000, '"\\ud800"', "1" * 5_000, "\xff"]
-)
-def test_json_that_is_no_plain_value_is_refused(lab: Lab, text: str) -> None:
-    lab.publish("x.json", text.encode("latin-1"))
-    with pytest.raises(LabError, match=r"x\.json is not JSON .*; remove it and run again"):
-        lab.read_json("x.json")
-
-
-def test_emoji_in_json_are_text(lab: Lab) -> None:
-    lab.publish("x.json", json.dumps("\U0001f600").encode())
-    assert lab.read_json("x.json") == "\U0001f600"
-
-
-# Foreign files
-
-
-def test_a_packed_idx_file_unpacks_to_what_it_announces_and_no_more(tmp_path: Path) -> None:
-    with gzip.open(tmp_path / "x.gz", "wb", compresslevel=1) as file:
-        file.write(damage.idx(np.zeros(10)))
-        for _ in range(64):
-            file.write(bytes(1 << 20))
-    with at_most(16), pytest.raises(DataError, match="10 bytes are announced and more are there"):
-        read_idx(tmp_path / "x.gz", 1)
-
-
-def test_an_idx_file_that_announces_too_much_is_refused(tmp_path: Path) -> None:
-    sparse(tmp_path / "x", bytes([0, 0, 8, 1]) + b"\xff" * 4)
-    with at_most(16), pytest.raises(DataError, match="are the most that is read"):
-        read_idx(tmp_path / "x", 1)
-
-
-def test_a_picture_is_one_of_a_few_formats_whatever_it_is_called(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n")
-    with pytest.raises(DataError, match="no picture that can be read"):
-        read_grey(tmp_path / "x.png")
-
-
-def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
-    for side in (8_000, 14_000):
-        Image.new("1", (side, side)).save(tmp_path / "x.png")
-        with pytest.raises(DataError, match=r"x\.png (has 8000x8000 pixels|is no picture)"):
-            read_grey(tmp_path / "x.png")
-
-
-@pytest.mark.parametrize("rate", [1, 44_101, 383_987, 2_147_483_647])
-def test_a_sound_at_a_rate_without_a_short_way_is_refused(tmp_path: Path, rate: int) -> None:
-    soundfile.write(tmp_path / "x.wav", np.sin(np.arange(9_000)), 8_000)
-    data = bytearray((tmp_path / "x.wav").read_bytes())
-    data[24:28] = rate.to_bytes(4, "little")
-    (tmp_path / "x.wav").write_bytes(data)
-    with (
-        at_most(64),
-        pytest.raises(DataError, match=r"x\.wav (has .* samples a second|is not audio)"),
-    ):
-        read_sounding(tmp_path / "x.wav", 8_000)
-
-
-def test_a_sound_that_says_it_is_endless_is_refused(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "x.flac", np.sin(np.arange(9_000)), 8_000)
-    data = bytearray((tmp_path / "x.flac").read_bytes())
-    data[21:26] = bytes([data[21] | 0x0F]) + b"\xff" * 4  # 36 bits of samples
-    (tmp_path / "x.flac").write_bytes(data)
-    with at_most(16), pytest.raises(DataError, match="is too long"):
-        read_sounding(tmp_path / "x.flac", 8_000)
-
-
-def test_folders_of_pictures_may_hold_what_is_none(tmp_path: Path) -> None:
-    for name in ("a", "²"):
-        (tmp_path / name / "folder.png").mkdir(parents=True)
-        os.mkfifo(tmp_path / name / "pipe.png")
-        for i in range(12):
-            Image.new("L", (9, 9), 20 * i).save(tmp_path / name / f"{i}.png")
-    found = folder.contents(tmp_path)
-    assert found.class_names == ("a", "²")
-    assert len(found.files) == 24
-    assert len(found.sha256) == 64
-
-
-@pytest.mark.parametrize("n", ["1e12", "2.5", "0", "-1"])
-def test_a_number_of_replicates_that_cannot_be_is_refused(lab: Lab, tmp_path: Path, n: str) -> None:
-    from bridgelab import declarations
-
-    (tmp_path / "x.csv").write_text(f"arm,metric,mean,n\nTheirs,transfer_accuracy_ab,0.9,{n}\n")
-    with pytest.raises(BridgelabError, match="give a whole number"):
-        declarations.bring_in(lab, "s", "p", tmp_path / "x.csv")
-
-
-# Pages
 
 
 def test_nothing_from_a_lab_is_markup_in_a_report(lab: Lab) -> None:
