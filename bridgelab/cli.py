@@ -119,14 +119,15 @@ def plan(
     from .display import plan_text, search_text
     from .domains import check_there
     from .search import ResolvedSearch, resolve_any
-    from .study import load_study
+    from .study import load
 
     _check_data(data)
     session.check(address, device)
     selection = selection_of(pair, preset, recipe, seeds, base_seeds, set_, labels)
-    check_there(pair or load_study(study)[0].pair, data)
+    known = load(study)
+    check_there(pair or known.study.pair, data)
     kind = "cuda" if device == "cuda" else "cpu"
-    resolved = resolve_any(study, selection, data, generations)
+    resolved = resolve_any(known, selection, data, generations)
     if isinstance(resolved, ResolvedSearch):
         search = planning.plan_search(resolved, lab=lab, pack=_pack(pack), device=kind, retry=retry)
         print_json(planning.search_as_json(search)) if as_json else say(search_text(search))

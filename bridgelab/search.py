@@ -32,7 +32,7 @@ from .errors import InvalidValueError, LabError, UnknownNameError
 from .keys import KEYS, value_of, with_keys
 from .results import PASSING
 from .specs import Leg, TrialSpec
-from .study import ResolvedStudy, Selection, load, resolve_loaded
+from .study import Loaded, ResolvedStudy, Selection, load, resolve_loaded
 from .surrogate import FEWEST, expected, place
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def resolve_search(
 
 
 def resolve_any(
-    wanted: str | Study | Search | ResolvedStudy | ResolvedSearch,
+    wanted: str | Study | Search | Loaded | ResolvedStudy | ResolvedSearch,
     selection: Selection | None = None,
     data: str | Path | None = None,
     generations: int | None = None,

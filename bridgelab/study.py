@@ -250,8 +250,10 @@ class Loaded:
         return self.study.name
 
 
-def load(wanted: str | Study | Search) -> Loaded:
+def load(wanted: str | Study | Search | Loaded) -> Loaded:
     """A study or search, by itself, by name or by path; a file of the user's own is run once."""
+    if isinstance(wanted, Loaded):
+        return wanted
     if isinstance(wanted, (Study, Search)):
         return Loaded(wanted, wanted.name, None)
     study, source_sha256 = load_study(wanted)

@@ -158,6 +158,14 @@ def test_a_file_of_the_users_own_is_run_once(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == "run\n"
 
 
+def test_a_plan_runs_a_file_of_the_users_own_once_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bridgelab import cli
+
+    (tmp_path / "mine.py").write_text("import sys\nprint('run', file=sys.stderr)\n" + MINE)
+    cli.plan(str(tmp_path / "mine.py"), preset="smoke", lab=str(tmp_path / "lab"))
+    assert capsys.readouterr().err == "run\n"
+
+
 def test_what_is_stored_is_what_is_read(lab: Lab) -> None:
     search = resolved()
     asked = next_generation(search, [])
