@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bridgelab.catalog import plain_id
 from bridgelab.errors import NoRunError, UnknownNameError
 from bridgelab.lab import Lab
 from bridgelab.study import Selection
@@ -157,12 +158,14 @@ def _where_from(run: Run) -> str:
 def read_whole(lab: str | Lab, parts: Iterable[tuple[str, str, str]], preset: str | None = None) -> list[Run]:
     """The latest run that a lab has of each (study, pair, recipe), in their order; what it has not is left out.
 
-    Raises LabError for a lab that cannot be read.
+    One in which something else was set (--set) stands for a part only where no other does. Raises LabError for a lab
+    that cannot be read.
     """
     runs, lab = [], Lab.of(lab)
     for study, pair, recipe in parts:
         with contextlib.suppress(NoRunError, UnknownNameError):  # the latter: none on that pair, or of that recipe
-            runs.append(read_run(lab, study, selection=Selection(pair=pair, recipe=recipe, preset=preset)))
+            chosen = Selection(pair=pair, recipe=recipe, preset=preset)
+            runs.append(read_run(lab, study, selection=chosen, study_id=plain_id(lab, study, chosen)))
     return runs
 
 

@@ -91,6 +91,14 @@ def latest_id(members: pa.Table, selection: Selection | None = None) -> str | No
     return None if latest is None else str(latest["study_id"])
 
 
+def plain_id(lab: str | Lab, study: str, selection: Selection) -> str | None:
+    """The study_id of the latest run that agrees with a selection and sets nothing beside it; None: there is none."""
+    members = Results(Lab.of(lab)).read_columns("members", OF_A_RUN, where={"study": [study]})
+    own = [row for row in _runs(members) if _agrees(row, selection)]
+    plain = [row for row in own if not strict_json.mapping(row["definition"]).get("overrides")]
+    return str(max(plain, key=lambda row: row["planned_at"])["study_id"]) if plain else None
+
+
 def runs_in(lab: str | Lab) -> list[tuple[str, str]]:
     """(study, study_id) of every run that a lab has members of, study by study, the latest run first."""
     members = Results(Lab.of(lab)).read_columns("members", OF_A_RUN)

@@ -79,3 +79,12 @@ def test_the_papers_speech_is_under_a_wavegan() -> None:
     assert found == [0.670, 0.982]
     assert paper.other_data("mnist-sc09_wave", 60_000) is None
     assert "WaveGAN" in str(paper.other_data("mnist-sc09", 30_000))
+
+
+def test_a_run_with_something_else_set_stands_for_a_part_only_where_no_other_does(lab, fill) -> None:
+    parts = [("heads", "digits-digits", "default")]
+    other = fill("heads", lambda arm, replicate, metric: 0.1, overrides={"bridge.beta_swd": 0.0})
+    assert [run.study_id for run in analysis.read_whole(lab, parts)] == [other.study_id]
+    plain = fill("heads", lambda arm, replicate, metric: 0.9)
+    fill("heads", lambda arm, replicate, metric: 0.2, overrides={"bridge.beta_swd": 2.0})
+    assert [run.study_id for run in analysis.read_whole(lab, parts)] == [plain.study_id]
