@@ -89,7 +89,9 @@ def test_a_search_goes_on_without_trials_that_cannot_be_evaluated(
 
     monkeypatch.setattr(trial_module, "evaluate", failing)
     confirmation, generation = search_through(lab, search, train)
-    assert [(len(p.values), p.failure) for p in generation] == [(3, None), *[(3, "error")] * 4]
+    ends = [(len(p.values), p.failure) for p in generation]
+    assert ends[0] == (3, None)
+    assert sorted(ends[1:], reverse=True) == [(3, "error"), (2, None), (1, None), (1, None)]
     assert [arm.name for arm in confirmation.arms] == ["reference"]
 
 
