@@ -91,7 +91,7 @@ def _without_known(history: History, leg: Leg, waiting: Generation, board: Board
     for proposal in waiting:
         trial_id = proposal.trial.trial_id
         row = attempts.get(trial_id)
-        again = history.retry and trial_id not in board.done  # what this sweep has tried failed for now
+        again = history.retry and trial_id not in board.done  # what this sweep ran again and failed again stays so
         if row is not None and row["state"] == "FAIL" and not (again and row["failure_class"] in PASSING):
             known.append(_with(proposal, leg.rung, math.nan, row["failure_class"]))
         elif trial_id in scores:

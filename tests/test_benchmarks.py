@@ -27,4 +27,4 @@ def test_a_benchmark_says_what_it_measures(program: str) -> None:
 
 @pytest.mark.parametrize("script", [sweep.PLAIN, search.ASHA])
 def test_what_one_would_write_in_plain_ray_is_python(script: str) -> None:
-    compile(script, "plain.py", "exec")
+    assert "train" in compile(script, "plain.py", "exec").co_names
